@@ -1,0 +1,1 @@
+"""What to label: pure functions of arrays."""

@@ -1,0 +1,145 @@
+"""The table of strategies, and how to find one by name.
+
+A strategy of your own is a `Strategy` value in a module of yours; name it "package.module:attribute" in the ladder.
+"""
+
+import difflib
+import importlib
+from collections.abc import Mapping
+from types import MappingProxyType
+
+import numpy as np
+
+from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
+from alloop.acquisition.scores import entropy, least_confidence, margin
+from alloop.acquisition.selection import (
+    CLUSTERED,
+    select_clustered,
+    select_near_centres,
+    select_spread_out,
+    select_top,
+)
+from alloop.errors import ConfigError
+from alloop.nouns import Floats
+
+__all__ = ["STRATEGIES", "Candidates", "Need", "Selection", "Strategy", "find_strategy"]
+
+TWO_STAGE = 10.0  # shortlist of 5,000 for a batch of 500
+
+
+def score_random(probabilities: Floats, rng: np.random.Generator) -> Floats:
+    """A score that knows nothing: (N, any) to (N,) float32, uniform in [0, 1)."""
+    return rng.random(len(probabilities), dtype=np.float32)
+
+
+def score_least_confidence(probabilities: Floats, _: np.random.Generator) -> Floats:
+    """`scores.least_confidence`; the generator is not used."""
+    return least_confidence(probabilities)
+
+
+def score_margin(probabilities: Floats, _: np.random.Generator) -> Floats:
+    """`scores.margin`; the generator is not used."""
+    return margin(probabilities)
+
+
+def score_entropy(probabilities: Floats, _: np.random.Generator) -> Floats:
+    """`scores.entropy`; the generator is not used."""
+    return entropy(probabilities)
+
+
+_TABLE = (
+    Strategy(
+        name="random",
+        score=score_random,
+        select=select_top,
+        needs=frozenset(),
+        shortlist_ratio=1.0,
+        source="the baseline of every comparison",
+        when="As the yardstick, and as the last rung of a ladder: it cannot be fooled by a bad model.",
+    ),
+    Strategy(
+        name="least-confidence",
+        score=score_least_confidence,
+        select=select_top,
+        needs=frozenset({Need.MODEL}),
+        shortlist_ratio=1.0,
+        source="Lewis & Gale 1994, arXiv cmp-lg/9407020",
+        when="When only the top answer matters and embeddings cannot be had.",
+    ),
+    Strategy(
+        name="margin",
+        score=score_margin,
+        select=select_top,
+        needs=frozenset({Need.MODEL}),
+        shortlist_ratio=1.0,
+        source="Scheffer et al. 2001, Active Hidden Markov Models for Information Extraction",
+        when="When embeddings cannot be had; the best of the plain uncertainty scores on images with near-duplicates.",
+    ),
+    Strategy(
+        name="entropy",
+        score=score_entropy,
+        select=select_top,
+        needs=frozenset({Need.MODEL}),
+        shortlist_ratio=1.0,
+        source="Shannon 1948; Settles 2009, section 3.1",
+        when="To compare with what others use; it saved least of all, and fails on pools with repetition.",
+    ),
+    Strategy(
+        name="uncertainty-kmeans",
+        score=score_margin,
+        select=select_near_centres,
+        needs=frozenset({Need.MODEL, Need.EMBEDDINGS}),
+        shortlist_ratio=TWO_STAGE,
+        source="Zhdanov 2019, arXiv 1901.05954",
+        when="On pools with near-duplicates, such as video: the uncertain ones, one for each kind.",
+    ),
+    Strategy(
+        name="uncertainty-coreset",
+        score=score_margin,
+        select=select_spread_out,
+        needs=frozenset({Need.MODEL, Need.EMBEDDINGS, Need.LABELLED, Need.FLAGGED}),
+        shortlist_ratio=TWO_STAGE,
+        source="Sener & Savarese 2018, arXiv 1708.00489, on an uncertain shortlist",
+        when="When rare kinds must not be missed; it likes outliers, so keep an eye on the unclear rate.",
+    ),
+    Strategy(
+        name="clustered-start",
+        score=score_random,
+        select=select_clustered,
+        needs=frozenset({Need.EMBEDDINGS}),
+        shortlist_ratio=None,
+        shortlist_limit=CLUSTERED,
+        source="Zhdanov 2019, arXiv 1901.05954, without weights",
+        when="For the first batch, when there is no model yet.",
+    ),
+)
+
+STRATEGIES: Mapping[str, Strategy] = MappingProxyType({strategy.name: strategy for strategy in _TABLE})
+
+
+def find_strategy(name: str) -> Strategy:
+    """The strategy called `name` in STRATEGIES, or the user's own at "package.module:attribute".
+
+    Raises:
+        ConfigError: no such strategy; the message names the nearest one.
+    """
+    if name in STRATEGIES:
+        return STRATEGIES[name]
+    if ":" in name:
+        return _imported(name)
+    near = difflib.get_close_matches(name, STRATEGIES, n=1)
+    hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(STRATEGIES)}"
+    raise ConfigError(f"there is no strategy '{name}'; {hint}")
+
+
+def _imported(name: str) -> Strategy:
+    module, _, attribute = name.partition(":")
+    try:
+        found = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"strategy '{name}' cannot be imported: {error}; write 'package.module:attribute'") from error
+    if not isinstance(found, Strategy):
+        raise ConfigError(
+            f"'{name}' is a {type(found).__name__}, not a Strategy; make it an alloop.acquisition.strategies.Strategy"
+        )
+    return found

@@ -1,0 +1,198 @@
+"""From the pool to a batch: scores for everything unlabelled, then the few that people should see."""
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
+from alloop.errors import BadImage
+from alloop.images import read_image
+from alloop.ledger.leases import Lease
+from alloop.ledger.samples import Refused
+from alloop.nouns import BatchItem, Content, Floats, Integers, Lane, ModelVersion, Prelabel, Sample
+from alloop.scoring import Scored, Shortlist, class_counts, random_rows, score_shards, shortlist
+from alloop.workspace import Workspace
+
+__all__ = ["choose_batch", "score_unlabelled"]
+
+
+def score_unlabelled(ws: Workspace, lease: Lease) -> None:
+    """End score_pool: scores of all unlabelled samples in files; a sample that gives no score is set aside."""
+    strategy, champion = ws.strategy(ws.ledger.cycles.get(lease.cycle).strategy), ws.ledger.models.champion()
+    files = list(
+        score_shards(
+            ws.ledger.samples.unlabelled(shard=ws.config.loop.shard),
+            lambda samples, seed: _score_shard(ws, samples, strategy, champion, seed),
+            folder=ws.config.state / "scores" / f"{ws.config.project.name}-{lease.cycle:04d}",
+            version=f"{champion.sha256 if champion else 'none'} {strategy.name} {ws.config.project.seed}",
+            total=ws.ledger.samples.counts()["unlabelled"],
+            progress=ws.progress,
+        )
+    )
+    unusable = [key for file in files for key in file.unusable]
+    _quarantine(ws, list(ws.ledger.samples.get(unusable).values()))
+    ws.ledger.batches.record_scores(
+        lease,
+        [(str(file.path.relative_to(ws.config.state)), file.sha256, file.samples) for file in files],
+        model_version=champion.name if champion else None,
+        strategy=strategy.name,
+        samples=sum(file.samples for file in files),
+        unusable=len(unusable),
+    )
+
+
+def _score_shard(
+    ws: Workspace, samples: Sequence[Sample], strategy: Strategy, champion: ModelVersion | None, seed: int
+) -> Scored:
+    """Scores and probabilities of a shard; NaN for a sample whose image cannot be read any more."""
+    rng = np.random.default_rng(seed)
+    if champion is None:
+        nothing: Floats = np.empty((len(samples), 0), dtype=np.float32)
+        return strategy.score(nothing, rng), nothing
+    model = ws.model(champion)
+    try:
+        probabilities = model.predict(samples).probabilities
+        return strategy.score(probabilities, rng), probabilities
+    except BadImage:
+        readable = np.array([_is_readable(sample) for sample in samples])
+        probabilities = np.zeros((len(samples), len(model.labels)), dtype=np.float32)
+        probabilities[readable] = model.predict(
+            [s for s, ok in zip(samples, readable, strict=True) if ok]
+        ).probabilities
+        scores = np.full(len(samples), np.nan, dtype=np.float32)
+        scores[readable] = strategy.score(probabilities[readable], rng)
+        return scores, probabilities
+
+
+def _is_readable(sample: Sample) -> bool:
+    try:
+        read_image(sample.uri)
+    except BadImage:
+        return False
+    return True
+
+
+def _quarantine(ws: Workspace, samples: Sequence[Sample]) -> None:
+    refused = [
+        Refused(sample.uri, "bad image", "gave no score: its image cannot be read any more, or the score is no number")
+        for sample in samples
+    ]
+    ws.ledger.samples.set_aside(refused)
+
+
+def choose_batch(ws: Workspace, cycle: int) -> list[BatchItem]:
+    """The batch of a cycle: a random control slice and the strategy's choice, in one queue.
+
+    PoolExhausted when fewer samples remain than the batch needs.
+    """
+    record = ws.ledger.cycles.get(cycle)
+    strategy = ws.strategy(record.strategy)
+    files = [(ws.config.state / path, digest) for path, digest, _ in ws.ledger.batches.score_files(cycle)]
+    champion = ws.ledger.models.champion()
+    control = 0 if champion is None else round(ws.config.loop.control_share * record.nominal)
+    drawn = random_rows(files, control, ws.dice(cycle, "control"))
+    items = _items(ws, drawn, Lane.CONTROL, champion)
+    if record.nominal > control:
+        picked, chosen = _pick(ws, cycle, strategy, files, record.nominal - control, frozenset(drawn.ids))
+        items += _items(ws, picked, Lane.ACTIVE, champion, chosen)
+    items += _holdout_items(ws, cycle)
+    return _queued(items, ws.dice(cycle, "queue"))
+
+
+def _pick(
+    ws: Workspace,
+    cycle: int,
+    strategy: Strategy,
+    files: Sequence[tuple[Path, str]],
+    size: int,
+    without: frozenset[str],
+) -> tuple[Shortlist, Selection]:
+    """The strategy's choice of `size` samples, as rows of a shortlist in order of rank."""
+    rng = ws.dice(cycle, "select")
+    pool = sum(samples for _, _, samples in ws.ledger.batches.score_files(cycle)) - len(without)
+    reweigh = None
+    if (weigh := strategy.reweigh) is not None:
+        counts = class_counts(files, len(ws.config.project.labels))
+        share = (counts / max(1, counts.sum())).astype(np.float32)
+        reweigh = lambda scores, top: weigh(scores, top, share)  # noqa: E731 - as short as a def is long
+    top = shortlist(files, strategy.shortlist_size(size, pool), rng, without=without, reweigh=reweigh)
+    chosen = strategy.select(_candidates(ws, cycle, strategy, top), size, rng)
+    return top.rows(chosen.rows), chosen
+
+
+def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Candidates:
+    """The shortlist with what the strategy needs; only here, and only for these, are images embedded."""
+    needs = strategy.needs
+    found = ws.ledger.samples.get(top.ids)
+    samples = [found[key] for key in top.ids]
+    champion = ws.ledger.models.champion()
+    model = ws.embedder() if champion is None else ws.model(champion)
+    embeds = Need.EMBEDDINGS in needs
+    seen = model.predict(samples, embeddings=embeds) if embeds or Need.PROBABILITIES in needs else None
+    labels = ws.ledger.labels.training_set(cycle).labels if Need.LABELLED in needs else ()
+    flagged = list(ws.ledger.samples.get(ws.ledger.labels.unclear()).values()) if Need.FLAGGED in needs else []
+    column = {name: index for index, name in enumerate(ws.config.project.labels)}
+    return Candidates(
+        scores=top.scores,
+        top_class=top.top_class,
+        probabilities=seen.probabilities if seen and Need.PROBABILITIES in needs else None,
+        embeddings=_unit(seen.embeddings) if seen and seen.embeddings is not None else None,
+        groups=_group_numbers(samples) if Need.GROUPS in needs else None,
+        labelled=_unit(model.predict([x.sample for x in labels], embeddings=True).embeddings) if labels else None,
+        labelled_class=np.array([column[str(x.content.class_name)] for x in labels], np.int64) if labels else None,
+        flagged=_unit(model.predict(flagged, embeddings=True).embeddings) if flagged else None,
+    )
+
+
+def _unit(embeddings: Floats | None) -> Floats:
+    assert embeddings is not None, "the model was asked for embeddings"
+    lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
+    return np.divide(embeddings, lengths, out=np.zeros_like(embeddings), where=lengths > 0)
+
+
+def _group_numbers(samples: Sequence[Sample]) -> Integers:
+    numbers: dict[str, int] = {}
+    found = [-1 if s.group is None else numbers.setdefault(s.group, len(numbers)) for s in samples]
+    return np.array(found, dtype=np.int64)
+
+
+def _items(
+    ws: Workspace, rows: Shortlist, lane: Lane, champion: ModelVersion | None, chosen: Selection | None = None
+) -> list[BatchItem]:
+    """Batch items of the rows, with what the champion would answer as a pre-label."""
+    samples, names = ws.ledger.samples.get(rows.ids), ws.config.project.labels
+    return [
+        BatchItem(
+            sample=samples[key],
+            rank=place,
+            lane=lane,
+            score=float(rows.scores[place]) if champion else math.nan,
+            cluster=int(chosen.clusters[place]) if chosen else -1,
+            distance=float(chosen.distances[place]) if chosen else math.nan,
+            prelabel=Prelabel(champion.name, Content(names[rows.top_class[place]]), float(rows.p1[place]))
+            if champion
+            else None,
+        )
+        for place, key in enumerate(rows.ids)
+    ]
+
+
+def _holdout_items(ws: Workspace, cycle: int) -> list[BatchItem]:
+    """In the first batch, the holdout samples that nobody has labelled yet, without pre-labels."""
+    if cycle != 0 or ws.ledger.holdout.frozen() is not None:
+        return []
+    asked = [sample for sample in ws.ledger.holdout.all() if sample.truth is None]
+    return [BatchItem(sample, place, Lane.HOLDOUT) for place, sample in enumerate(asked)]
+
+
+def _queued(items: Sequence[BatchItem], rng: np.random.Generator) -> list[BatchItem]:
+    """One queue: the strategy's order, with the other lanes spread through it at random so that nobody can tell."""
+    active = [item for item in items if item.lane is Lane.ACTIVE]
+    others = [item for item in items if item.lane is not Lane.ACTIVE]
+    places = set(rng.choice(len(items), size=len(others), replace=False).tolist()) if items else set()
+    queue = [others.pop() if place in places else active.pop(0) for place in range(len(items))]
+    return [
+        BatchItem(i.sample, rank, i.lane, i.score, i.cluster, i.distance, i.prelabel) for rank, i in enumerate(queue)
+    ]

@@ -1,0 +1,54 @@
+"""Where `now` comes from: the wall, or a virtual clock that simulated annotators can make run."""
+
+import os
+import time
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Clock", "VirtualClock", "WallClock"]
+
+
+class Clock(Protocol):
+    """Aware UTC time, and a way to let some of it pass."""
+
+    def now(self) -> datetime:
+        """The time, aware, in UTC."""
+
+    def sleep(self, seconds: float) -> None:
+        """Let `seconds` pass."""
+
+
+class WallClock:
+    """The time of day."""
+
+    def now(self) -> datetime:
+        """The time of day in UTC."""
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait."""
+        time.sleep(seconds)
+
+
+class VirtualClock:
+    """A clock that moves only when somebody sleeps; its time is a file, so that every process sees the same."""
+
+    def __init__(self, path: Path, start: datetime) -> None:
+        self._path = path
+        self._start = start
+
+    def now(self) -> datetime:
+        """The virtual time."""
+        try:
+            return datetime.fromisoformat(self._path.read_text(encoding="ascii"))
+        except FileNotFoundError:
+            return self._start
+
+    def sleep(self, seconds: float) -> None:
+        """Move the time on at once."""
+        moved = self.now() + timedelta(seconds=seconds)
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
+        fresh.write_text(moved.isoformat(), encoding="ascii")
+        fresh.replace(self._path)

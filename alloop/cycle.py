@@ -1,0 +1,195 @@
+"""THE LOOP: seven steps that a Prefect task, the command line and the backtest all walk.
+
+    score_pool → diversity_select → push_to_annotation → wait_for_labels → retrain → holdout_eval → strategy_switch
+
+Each step takes a workspace and a cycle's number, and gives the number back. What a step found out stands in the
+ledger; done again, a step finds that and does nothing. So a killed run goes on where it was, and nothing is pushed,
+trained or counted twice.
+"""
+
+from alloop.choosing import choose_batch, score_unlabelled
+from alloop.errors import CycleClosed, LabelsPending, LoopError, PoolEmpty
+from alloop.holdout import draw_holdout, holdout_hash
+from alloop.judging import evaluate, gather_evidence, replicates, train
+from alloop.ledger.leases import Lease
+from alloop.metrics import should_promote
+from alloop.nouns import Decision, TrainingLabel
+from alloop.sla import breaches
+from alloop.switching import decide
+from alloop.workspace import Workspace
+
+__all__ = [
+    "decision_of",
+    "diversity_select",
+    "holdout_eval",
+    "open_cycle",
+    "push_to_annotation",
+    "retrain",
+    "score_pool",
+    "strategy_switch",
+    "wait_for_labels",
+    "wait_until_labelled",
+    "walk",
+]
+
+FIRST = "clustered-start"
+"""What chooses the first batch, when there is no model yet."""
+
+
+def open_cycle(ws: Workspace) -> int:
+    """The number of the open cycle, or of a new one; PoolEmpty without samples, CycleClosed while the loop holds."""
+    if not ws.ledger.samples.counts()["samples"]:
+        raise PoolEmpty(f"project '{ws.config.project.name}' has no samples; add some with 'alloop pool add'")
+    history = ws.ledger.decisions.all()
+    strategy = history[-1].strategy if history else FIRST
+    if history and strategy not in ws.config.loop.ladder:
+        strategy = ws.config.loop.ladder[0]  # the ladder was changed since that decision
+    return ws.ledger.cycles.open_next(strategy=strategy, nominal=_nominal(ws, first=not history)).number
+
+
+def walk(ws: Workspace) -> Decision:
+    """One cycle from wherever it stands to its decision; LabelsPending while people are still at work."""
+    cycle = open_cycle(ws)
+    for step in (score_pool, diversity_select, push_to_annotation, wait_for_labels, retrain, holdout_eval):
+        cycle = step(ws, cycle)
+    return decision_of(ws, strategy_switch(ws, cycle))
+
+
+def decision_of(ws: Workspace, cycle: int) -> Decision:
+    """What a closed cycle ended with."""
+    for decision in ws.ledger.decisions.all():
+        if decision.cycle == cycle:
+            return decision
+    raise CycleClosed(f"cycle {cycle} has no decision yet; run it to its end with 'alloop run'")
+
+
+def score_pool(ws: Workspace, cycle: int) -> int:
+    """Score every unlabelled sample with the champion, shard by shard into files."""
+    with ws.ledger.steps.working(cycle, "score_pool") as lease:
+        if lease is not None:
+            if cycle == 0:
+                _draw_holdout(ws)
+            score_unlabelled(ws, lease)
+    return cycle
+
+
+def _nominal(ws: Workspace, *, first: bool) -> int:
+    """The size of batch to aim at; the first is smaller by the labels that are there already."""
+    if not first:
+        return ws.config.loop.batch
+    counts = ws.ledger.samples.counts()
+    answered = counts.get("pool", 0) - counts["unlabelled"]
+    return max(0, ws.config.loop.first_batch - answered)
+
+
+def _draw_holdout(ws: Workspace) -> None:
+    """A holdout of whole groups, unless the manifest brought one; frozen at once when all its labels are known."""
+    if not ws.ledger.holdout.all():
+        pool = [sample for shard in ws.ledger.samples.everything(shard=ws.config.loop.shard) for sample in shard]
+        ws.ledger.holdout.assign(draw_holdout(pool, ws.config.loop.holdout, ws.dice(0, "holdout")))
+    samples = ws.ledger.holdout.all()
+    known = {sample.id: sample.truth for sample in samples if sample.truth is not None}
+    if len(known) == len(samples):
+        labels = [TrainingLabel(sample, known[sample.id]) for sample in samples]
+        ws.ledger.holdout.freeze(known, digest=holdout_hash(labels), dropped=0)
+
+
+def diversity_select(ws: Workspace, cycle: int) -> int:
+    """Choose the batch: a random control slice, and the strategy's pick of the shortlist."""
+    with ws.ledger.steps.working(cycle, "diversity_select") as lease:
+        if lease is not None:
+            items = choose_batch(ws, cycle)
+            ws.ledger.batches.record(lease, items, samples=len(items))
+    return cycle
+
+
+def push_to_annotation(ws: Workspace, cycle: int) -> int:
+    """Put the batch into the annotators' one queue; what is there already stays as it is."""
+    with ws.ledger.steps.working(cycle, "push_to_annotation") as lease:
+        if lease is not None:
+            batch = ws.ledger.batches.get(cycle)
+            if batch.items:
+                ws.ledger.batches.confirm(cycle, ws.tool.push(batch))
+            missing = len(batch.items) - len(ws.ledger.batches.refs(cycle))
+            if missing:
+                raise LoopError(f"{ws.tool.name} confirmed all but {missing} samples of cycle {cycle}; run it again")
+            with ws.ledger.steps.finishing(lease, samples=len(batch.items)):
+                pass
+    return cycle
+
+
+def wait_for_labels(ws: Workspace, cycle: int) -> int:
+    """Take in what people answered, and close the batch when it is complete; LabelsPending until then."""
+    with ws.ledger.steps.working(cycle, "wait_for_labels") as lease:
+        if lease is not None:
+            ws.ledger.labels.record(ws.tool.name, ws.tool.changed_since(ws.ledger.labels.cursor(ws.tool.name)))
+            answered, asked = ws.ledger.labels.pending(cycle)
+            ws.progress(f"cycle {cycle}: waiting for labels", answered, asked)
+            if answered < asked:
+                raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
+            _close_batch(ws, lease)
+    return cycle
+
+
+def _close_batch(ws: Workspace, lease: Lease) -> None:
+    if lease.cycle != 0 or ws.ledger.holdout.frozen() is not None:
+        ws.ledger.labels.close_batch(lease)
+        return
+    samples = ws.ledger.holdout.all()
+    answers = {sample.id: sample.truth for sample in samples if sample.truth is not None}
+    answers |= ws.ledger.labels.holdout_answers(lease.cycle)
+    if not answers:
+        raise LoopError("nobody could label any sample of the holdout; start again with clearer images")
+    frozen = [TrainingLabel(sample, answers[sample.id]) for sample in samples if sample.id in answers]
+    ws.ledger.labels.close_batch(lease, holdout=answers, digest=holdout_hash(frozen))
+
+
+def wait_until_labelled(ws: Workspace, cycle: int) -> int:
+    """The same, looking again every `loop.poll_s` seconds of the project's clock."""
+    while True:
+        try:
+            return wait_for_labels(ws, cycle)
+        except LabelsPending:
+            ws.clock.sleep(ws.config.loop.poll_s)
+
+
+def retrain(ws: Workspace, cycle: int) -> int:
+    """Train on the labels that had joined when the batch closed, and register the file."""
+    with ws.ledger.steps.working(cycle, "retrain") as lease:
+        if lease is not None:
+            done = len(ws.ledger.models.of(cycle))
+            for replicate in range(done, replicates(ws, cycle)):
+                train(ws, lease, replicate)
+            with ws.ledger.steps.finishing(lease, models=len(ws.ledger.models.of(cycle))):
+                pass
+    return cycle
+
+
+def holdout_eval(ws: Workspace, cycle: int) -> int:
+    """Measure this cycle's models on the frozen holdout, and make the challenger champion unless it is worse."""
+    with ws.ledger.steps.working(cycle, "holdout_eval") as lease:
+        if lease is not None:
+            evaluations = [evaluate(ws, version) for version in ws.ledger.models.of(cycle)]
+            champion = ws.ledger.models.champion()
+            best = ws.ledger.models.evaluation(champion.name) if champion else None
+            tolerance = ws.config.promotion.tolerance_points
+            better = should_promote(evaluations[0].points, best.points if best else None, tolerance_points=tolerance)
+            standing = f"{best.version} with {best.points:.1f}" if best else "no champion"
+            ws.ledger.models.record_evaluations(
+                lease,
+                evaluations,
+                promote=evaluations[0].version if better else None,
+                reason=f"{evaluations[0].version} with {evaluations[0].points:.1f} points against {standing}",
+            )
+    return cycle
+
+
+def strategy_switch(ws: Workspace, cycle: int) -> int:
+    """Decide from lift and unclear answers what chooses the next batch, and close the cycle."""
+    with ws.ledger.steps.working(cycle, "strategy_switch") as lease:
+        if lease is not None:
+            decision = decide(gather_evidence(ws, cycle), ws.ledger.decisions.all(), ws.rules)
+            record, stages = ws.ledger.cycles.get(cycle), ws.ledger.steps.of(cycle)
+            ws.ledger.decisions.raise_flags(breaches(record, stages, ws.limits, ws.clock.now()))
+            ws.ledger.decisions.record(lease, decision)
+    return cycle

@@ -1,0 +1,128 @@
+"""From a closed batch to the evidence for a decision: training, measuring on the holdout, and lift."""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from alloop.errors import LoopError
+from alloop.ledger.leases import Lease
+from alloop.metrics import Results, accuracy, lift, read_results, results, write_results
+from alloop.nouns import Evaluation, Lift, ModelVersion, Outcome, TrainingLabel
+from alloop.scoring import file_sha256
+from alloop.switching import Evidence
+from alloop.workspace import Workspace
+
+__all__ = ["evaluate", "gather_evidence", "replicates", "train"]
+
+
+def replicates(ws: Workspace, cycle: int) -> int:
+    """How often to train: in cycle 1 several times, to see how much the seed alone moves the holdout."""
+    switching = ws.config.switching
+    measures = cycle == 1 and switching.seed_sd_points is None and switching.rule != "off"
+    return switching.replicates if measures else 1
+
+
+def train(ws: Workspace, lease: Lease, replicate: int) -> None:
+    """Train one model on the labels that had joined when the batch closed, and register its file."""
+    cycle, mode = lease.cycle, ws.config.model.mode
+    label_set = ws.ledger.labels.training_set(cycle)
+    if not label_set.labels:
+        raise LoopError(f"cycle {cycle} has no usable label to train on; all were called unclear, so mend the pool")
+    champion = ws.ledger.models.champion() if mode == "warm" else None
+    parent = ws.registry.path(champion.sha256) if champion else None
+    seed = int(ws.dice(cycle, f"train {replicate}").integers(2**31))
+    with tempfile.TemporaryDirectory(dir=ws.config.state, prefix="training-") as folder:
+        file = ws.new_model().fit(
+            label_set.labels, parent=parent, out_dir=Path(folder), seed=seed, progress=ws.progress
+        )
+        digest = ws.registry.store(file)
+    version = ModelVersion(
+        name=f"v{cycle}" if replicate == 0 else f"v{cycle}.r{replicate}",
+        cycle=cycle,
+        sha256=digest,
+        parent=champion.name if champion else None,
+        label_set_hash=label_set.hash,
+        labels=len(label_set.labels),
+        seed=seed,
+        mode=mode,
+        created_at=ws.clock.now(),
+    )
+    ws.ledger.models.record(lease, version, replicate=replicate)
+
+
+def evaluate(ws: Workspace, version: ModelVersion) -> Evaluation:
+    """A model on the frozen holdout; its per-sample results are kept as a file."""
+    digest, holdout = _frozen(ws)
+    found = results(holdout, ws.model(version).predict([x.sample for x in holdout]), ws.config.project.labels)
+    path = ws.config.state / "evaluations" / f"{ws.config.project.name}-{version.name}.parquet"
+    write_results(found, path)
+    points, low, high = accuracy(found, ws.dice(version.cycle, f"interval {version.name}"))
+    return Evaluation(
+        version=version.name,
+        cycle=version.cycle,
+        metric="accuracy",
+        points=points,
+        low=low,
+        high=high,
+        samples=len(holdout),
+        holdout_hash=digest,
+        results_path=str(path.relative_to(ws.config.state)),
+        results_sha256=file_sha256(path),
+    )
+
+
+def _frozen(ws: Workspace) -> tuple[str, Sequence[TrainingLabel]]:
+    frozen = ws.ledger.holdout.frozen()
+    if frozen is None:
+        raise LoopError("the holdout is not frozen yet; run cycle 0 to its end first")
+    return frozen
+
+
+def gather_evidence(ws: Workspace, cycle: int) -> Evidence:
+    """What a cycle showed: lift, answers, and what was spent so far."""
+    record, tally = ws.ledger.cycles.get(cycle), ws.ledger.batches.tally(cycle)
+    unclear = tally.get(Outcome.UNCLEAR, 0) + tally.get(Outcome.SKIPPED, 0)
+    answered = tally.get(Outcome.LABELLED, 0) + unclear
+    return Evidence(
+        cycle=cycle,
+        strategy=record.strategy,
+        lift=_lift(ws, cycle),
+        batch_answered=answered,
+        batch_nominal=record.nominal,
+        unclear_rate=unclear / answered if answered else 0.0,
+        labels_total=len(ws.ledger.labels.training_set(cycle).labels),
+        annotator_hours=ws.ledger.labels.annotator_hours(),
+    )
+
+
+def _lift(ws: Workspace, cycle: int) -> Lift | None:
+    """Points from the previous challenger to this one; none in the first cycle."""
+    if cycle == 0:
+        return None
+    before, now = (ws.ledger.models.of(number)[0] for number in (cycle - 1, cycle))
+    sd = ws.config.switching.seed_sd_points
+    return lift(
+        _results_of(ws, now),
+        _results_of(ws, before),
+        ws.dice(cycle, "lift"),
+        seed_sd_points=_seed_sd(ws) if sd is None else sd,
+    )
+
+
+def _results_of(ws: Workspace, version: ModelVersion) -> Results:
+    evaluation = ws.ledger.models.evaluation(version.name)
+    if evaluation is None:
+        raise LoopError(f"model {version.name} was never evaluated; run its cycle to its end")
+    path = ws.config.state / evaluation.results_path
+    if not path.exists() or file_sha256(path) != evaluation.results_sha256:
+        raise LoopError(f"the results {path} are missing or were changed; restore them from a backup")
+    return read_results(path)
+
+
+def _seed_sd(ws: Workspace) -> float:
+    """Standard deviation in points between training seeds, from the replicates of cycle 1; 0 when there are none."""
+    found = [ws.ledger.models.evaluation(version.name) for version in ws.ledger.models.of(1)]
+    points = [evaluation.points for evaluation in found if evaluation is not None]
+    return float(np.std(points, ddof=1)) if len(points) > 1 else 0.0

@@ -1,0 +1,216 @@
+"""Labels: every version that a tool tells of, the close of a batch, and the training set it makes.
+
+The firewall stands here: only an observation of a human annotator with outcome `labelled`, of a sample that is
+not in the holdout, is ever a training label. Pre-labels are not observations and have no way in.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import or_, select, update
+from sqlalchemy.orm import Session
+
+from alloop.clock import Clock
+from alloop.ledger.database import Database
+from alloop.ledger.holdouts import freeze_holdout
+from alloop.ledger.leases import Lease
+from alloop.ledger.observations import content_hash, observation, standing
+from alloop.ledger.samples import chunks, to_sample
+from alloop.ledger.steps import Steps
+from alloop.ledger.tables import (
+    BatchItemRow,
+    HoldoutFreezeRow,
+    ObservationRow,
+    RefusalRow,
+    SampleRow,
+    ToolCursorRow,
+)
+from alloop.nouns import Changes, Content, Label, Lane, Outcome, Split, TrainingLabel
+
+__all__ = ["LabelSet", "Labels"]
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """What a model is trained on, and the hash that names exactly this set."""
+
+    labels: tuple[TrainingLabel, ...]
+    hash: str
+
+
+class Labels:
+    """The answers of the annotators of one project."""
+
+    def __init__(self, database: Database, project: str, clock: Clock, steps: Steps) -> None:
+        self._database, self._project, self._clock, self._steps = database, project, clock, steps
+
+    def cursor(self, tool: str) -> str:
+        """How far the tool was read; "" for not at all."""
+        with self._database.read() as session:
+            row = session.get(ToolCursorRow, (self._project, tool))
+            return row.cursor if row else ""
+
+    def record(self, tool: str, changes: Changes) -> None:
+        """Store what a tool told, its cursor and its refusals in one go; what is known already changes nothing."""
+        with self._database.write() as session:
+            now = self._clock.now()
+            ours = self._ours(session, {label.sample_id for label in changes.labels})
+            told = [label for label in changes.labels if label.sample_id in ours]
+            told += self._vanished(session, tool, changes)
+            newest = self._newest(session, tool, {label.ref for label in told})
+            fresh = [label for label in told if newest.get(label.ref) != _says(label)]
+            rows = [observation(self._project, tool, label, at=now) for label in fresh]
+            self._database.insert_new(session, ObservationRow, rows)
+            strangers = [label for label in changes.labels if label.sample_id not in ours]
+            refused = [(label.ref, f"sample {label.sample_id} is not in this project") for label in strangers]
+            refused += [(refusal.where, refusal.reason) for refusal in changes.refused]
+            key = {"project": self._project, "tool": tool, "at": now}
+            noted = [{**key, "where": where, "reason": reason} for where, reason in refused]
+            self._database.insert_new(session, RefusalRow, noted)
+            session.merge(ToolCursorRow(project=self._project, tool=tool, cursor=changes.cursor, at=now))
+
+    def _ours(self, session: Session, ids: set[str]) -> set[str]:
+        query = select(SampleRow.id).filter_by(project=self._project)
+        return {key for some in chunks(sorted(ids)) for key in session.scalars(query.where(SampleRow.id.in_(some)))}
+
+    def _newest(self, session: Session, tool: str, refs: set[str]) -> Mapping[str, str]:
+        query = select(ObservationRow).filter_by(project=self._project, tool=tool)
+        rows = [
+            row for some in chunks(sorted(refs)) for row in session.scalars(query.where(ObservationRow.ref.in_(some)))
+        ]
+        rows.sort(key=lambda row: (row.updated_at, row.id))
+        return {row.ref: row.content_hash for row in rows}
+
+    def _vanished(self, session: Session, tool: str, changes: Changes) -> list[Label]:
+        """Deletions of annotations of open batches that the tool no longer holds."""
+        if changes.present is None:
+            return []
+        asked = select(BatchItemRow.sample_id).filter_by(project=self._project, outcome=None)
+        query = select(ObservationRow).filter_by(project=self._project, tool=tool, joined_cycle=None)
+        rows = session.scalars(query.where(ObservationRow.sample_id.in_(asked))).all()
+        told = {label.ref for label in changes.labels}
+        gone = [r for r in standing(rows).values() if r.ref not in changes.present and r.ref not in told]
+        now = self._clock.now()
+        return [
+            Label(row.sample_id, row.annotator, Outcome(row.outcome), row.ref, max(now, row.updated_at), deleted=True)
+            for row in gone
+        ]
+
+    def pending(self, cycle: int) -> tuple[int, int]:
+        """(answered, asked) of a cycle's batch."""
+        with self._database.read() as session:
+            answers = self._answers(session, cycle)
+            return sum(row is not None for row in answers.values()), len(answers)
+
+    def _answers(self, session: Session, cycle: int) -> Mapping[str, ObservationRow | None]:
+        """{sample id: the label it stands with in this cycle, or none} of a batch."""
+        asked = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
+        query = select(ObservationRow).filter_by(project=self._project)
+        fresh = or_(ObservationRow.joined_cycle.is_(None), ObservationRow.joined_cycle == cycle)
+        rows = standing(session.scalars(query.where(fresh, ObservationRow.sample_id.in_(asked))))
+        return {key: rows.get(key) for key in session.scalars(asked)}
+
+    def holdout_answers(self, cycle: int) -> Mapping[str, Content]:
+        """{sample id: content} of the holdout samples of a batch that were labelled."""
+        lane = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle, lane=Lane.HOLDOUT)
+        with self._database.read() as session:
+            inside = set(session.scalars(lane))
+            return {
+                key: row.content
+                for key, row in self._answers(session, cycle).items()
+                if key in inside and row is not None and row.outcome == Outcome.LABELLED and row.content is not None
+            }
+
+    def close_batch(self, lease: Lease, *, holdout: Mapping[str, Content] | None = None, digest: str = "") -> None:
+        """End wait_for_labels: each sample's outcome is fixed and the labels join this cycle's training set.
+
+        With `holdout`, the holdout is frozen with these answers in the same transaction.
+        Labels that arrive later join the next cycle. LeaseLost when the step was taken over.
+        """
+        with self._steps.finishing(lease) as session:
+            now, cycle = self._clock.now(), lease.cycle
+            self._join(session, cycle)
+            for key, row in self._answers(session, cycle).items():
+                outcome = Outcome.EXPIRED if row is None else row.outcome
+                item = update(BatchItemRow).filter_by(project=self._project, cycle=cycle, sample_id=key)
+                session.execute(item.values(outcome=outcome))
+            self._revise(session, cycle)
+            if holdout is not None and session.get(HoldoutFreezeRow, self._project) is None:
+                held = session.scalars(select(SampleRow.id).filter_by(project=self._project, split=Split.HOLDOUT))
+                dropped = len(held.all()) - len(holdout)
+                freeze_holdout(session, self._database, self._project, holdout, digest=digest, dropped=dropped, at=now)
+
+    def _join(self, session: Session, cycle: int) -> None:
+        asked = select(BatchItemRow.sample_id).filter_by(project=self._project).where(BatchItemRow.cycle <= cycle)
+        late = update(ObservationRow).filter_by(project=self._project, joined_cycle=None)
+        late = late.where(or_(ObservationRow.sample_id.in_(asked), ObservationRow.tool == "manifest"))
+        session.execute(late.values(joined_cycle=cycle), execution_options={"synchronize_session": False})
+
+    def _revise(self, session: Session, cycle: int) -> None:
+        """Give samples of earlier batches, whose labels changed since, the outcome that stands now."""
+        moved = select(ObservationRow.sample_id).filter_by(project=self._project, joined_cycle=cycle).distinct()
+        here = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
+        earlier = set(session.scalars(moved.where(ObservationRow.sample_id.not_in(here))))
+        for some in chunks(sorted(earlier)):
+            query = select(ObservationRow).filter_by(project=self._project)
+            rows = standing(session.scalars(query.where(ObservationRow.sample_id.in_(some))))
+            for key in some:
+                outcome = rows[key].outcome if key in rows else Outcome.EXPIRED
+                item = update(BatchItemRow).filter_by(project=self._project, sample_id=key)
+                session.execute(item.values(outcome=outcome))
+
+    def training_set(self, cycle: int) -> LabelSet:
+        """The labels that had joined when this cycle's batch closed: human, labelled, and not of the holdout."""
+        with self._database.read() as session:
+            query = (
+                select(ObservationRow, SampleRow)
+                .join(
+                    SampleRow,
+                    (SampleRow.project == ObservationRow.project) & (SampleRow.id == ObservationRow.sample_id),
+                )
+                .where(ObservationRow.project == self._project, ObservationRow.joined_cycle <= cycle)
+                .where(SampleRow.split == Split.POOL)
+            )
+            pairs = session.execute(query).all()
+            samples = {sample.id: to_sample(sample) for _, sample in pairs}
+            rows = standing(row for row, _ in pairs)
+            labels = [
+                TrainingLabel(samples[key], row.content)
+                for key, row in sorted(rows.items())
+                if row.outcome == Outcome.LABELLED and row.content is not None
+            ]
+        return LabelSet(tuple(labels), label_set_hash(labels))
+
+    def unclear(self) -> tuple[str, ...]:
+        """The pool samples that annotators called unclear or skipped."""
+        outcomes = [Outcome.UNCLEAR, Outcome.SKIPPED]
+        with self._database.read() as session:
+            query = select(BatchItemRow.sample_id).filter_by(project=self._project)
+            query = query.where(BatchItemRow.outcome.in_(outcomes), BatchItemRow.lane != Lane.HOLDOUT)
+            return tuple(session.scalars(query.distinct().order_by(BatchItemRow.sample_id)))
+
+    def annotator_hours(self) -> float:
+        """Hours that people spent on the labels that stand, where the tool measured them."""
+        with self._database.read() as session:
+            rows = standing(session.scalars(select(ObservationRow).filter_by(project=self._project)))
+            return sum(row.lead_time_s or 0.0 for row in rows.values()) / 3600
+
+    def refusals(self) -> tuple[tuple[str, str], ...]:
+        """(where, reason) of every answer that could not be used."""
+        with self._database.read() as session:
+            query = select(RefusalRow.where, RefusalRow.reason).filter_by(project=self._project)
+            return tuple((where, reason) for where, reason in session.execute(query.order_by(RefusalRow.where)))
+
+
+def label_set_hash(labels: Sequence[TrainingLabel]) -> str:
+    """The sha256 of which samples carry which contents, in order of sample id."""
+    digest = hashlib.sha256()
+    for label in sorted(labels, key=lambda label: label.sample.id):
+        says = content_hash(Outcome.LABELLED, label.content, deleted=False)
+        digest.update(f"{label.sample.id} {says}\n".encode())
+    return digest.hexdigest()
+
+
+def _says(label: Label) -> str:
+    return content_hash(label.outcome, label.content, deleted=label.deleted)

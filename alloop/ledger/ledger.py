@@ -1,0 +1,70 @@
+"""The ledger of one project: its verbs, sorted by what they speak of. Each verb is one transaction."""
+
+from dataclasses import dataclass
+
+from alloop.clock import Clock
+from alloop.errors import ConfigError
+from alloop.ledger.batches import Batches
+from alloop.ledger.database import Database, open_database
+from alloop.ledger.decisions import Decisions
+from alloop.ledger.holdouts import Holdout
+from alloop.ledger.labels import Labels
+from alloop.ledger.models import Models
+from alloop.ledger.samples import Samples
+from alloop.ledger.steps import Cycles, Steps
+from alloop.ledger.tables import ProjectRow
+from alloop.nouns import Task
+
+__all__ = ["Ledger", "open_ledger"]
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """What has happened in one project. Doing a verb twice is the same as doing it once."""
+
+    database: Database
+    samples: Samples
+    holdout: Holdout
+    cycles: Cycles
+    steps: Steps
+    batches: Batches
+    labels: Labels
+    models: Models
+    decisions: Decisions
+
+    def close(self) -> None:
+        """Give the database connections back."""
+        self.database.close()
+
+
+def open_ledger(
+    url: str, *, project: str, task: Task, labels: tuple[str, ...], clock: Clock, wall: Clock | None = None
+) -> Ledger:
+    """The project's ledger at `url`, made when it is new.
+
+    Times are those of `clock`; leases run on `wall`, the time of day unless a test hands in another.
+    ConfigError when the project is there with another task or label set.
+    """
+    database = open_database(url)
+    with database.write() as session:
+        row = {"name": project, "task": task.value, "labels": list(labels), "created_at": clock.now()}
+        database.insert_new(session, ProjectRow, [row])
+        there = session.get_one(ProjectRow, project)
+        if (there.task, tuple(there.labels)) != (task.value, labels):
+            database.close()
+            raise ConfigError(
+                f"project '{project}' is in the ledger with task {there.task} and labels {', '.join(there.labels)}; "
+                "restore them in alloop.toml or choose another [project] name"
+            )
+    steps = Steps(database, project, clock, wall=wall)
+    return Ledger(
+        database=database,
+        samples=Samples(database, project, clock),
+        holdout=Holdout(database, project, clock),
+        cycles=Cycles(database, project, clock),
+        steps=steps,
+        batches=Batches(database, project, clock, steps),
+        labels=Labels(database, project, clock, steps),
+        models=Models(database, project, clock, steps),
+        decisions=Decisions(database, project, clock, steps),
+    )

@@ -1,0 +1,49 @@
+"""What many versions of many annotations come to: the standing label of each sample."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from alloop.ledger.tables import ObservationRow
+from alloop.ledger.types import content_to_json
+from alloop.nouns import Content, Label, Outcome
+
+__all__ = ["content_hash", "observation", "standing"]
+
+
+def content_hash(outcome: Outcome, content: Content | None, *, deleted: bool) -> str:
+    """The sha256 of what an annotation says, whoever says it and whenever."""
+    says = [outcome, None if content is None else content_to_json(content), deleted]
+    return hashlib.sha256(json.dumps(says, sort_keys=True).encode()).hexdigest()
+
+
+def observation(project: str, tool: str, label: Label, *, at: datetime) -> dict[str, Any]:
+    """The row of a label as it was told at a time."""
+    return {
+        "project": project,
+        "tool": tool,
+        "ref": label.ref,
+        "updated_at": label.updated_at,
+        "content_hash": content_hash(label.outcome, label.content, deleted=label.deleted),
+        "sample_id": label.sample_id,
+        "annotator": label.annotator,
+        "outcome": label.outcome.value,
+        "content": label.content,
+        "lead_time_s": label.lead_time_s,
+        "deleted": label.deleted,
+        "observed_at": at,
+    }
+
+
+def standing(rows: Iterable[ObservationRow]) -> Mapping[str, ObservationRow]:
+    """{sample id: its newest annotation that was not deleted}; samples without one are missing."""
+    newest: dict[tuple[str, str], ObservationRow] = {}
+    for row in sorted(rows, key=_age):
+        newest[row.tool, row.ref] = row
+    return {row.sample_id: row for row in sorted(newest.values(), key=_age) if not row.deleted}
+
+
+def _age(row: ObservationRow) -> tuple[datetime, int]:
+    return row.updated_at, row.id

@@ -1,0 +1,225 @@
+"""The pool's samples: what is in it, and what was set aside."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from alloop.clock import Clock
+from alloop.ledger.database import Database
+from alloop.ledger.observations import observation
+from alloop.ledger.tables import BatchItemRow, HoldoutFreezeRow, ObservationRow, SampleRow, SetAsideRow
+from alloop.nouns import Content, Label, Outcome, Sample, Split
+
+__all__ = ["Refused", "SampleFile", "Samples"]
+
+LOOKUP = 10_000
+"""Keys per IN list: below the variables that either database takes in one statement."""
+SPOILT = ("bad image", "changed")
+"""Causes after which a file no longer holds the image that was added."""
+ANSWERED = (Outcome.LABELLED, Outcome.UNCLEAR, Outcome.SKIPPED)
+"""After these a sample leaves the pool for good: asking again was measured not to help."""
+
+
+@dataclass(frozen=True)
+class SampleFile:
+    """A sample and its file as it was read: width and height in pixels, bytes, and mtime where there is one."""
+
+    sample: Sample
+    width: int
+    height: int
+    size_bytes: int
+    mtime_ns: int | None
+
+
+@dataclass(frozen=True)
+class Refused:
+    """An image that did not become a sample, or is none any more: a cause in one word, and the reason."""
+
+    uri: str
+    cause: str
+    reason: str
+
+
+class Samples:
+    """The images of one project."""
+
+    def __init__(self, database: Database, project: str, clock: Clock) -> None:
+        self._database, self._project, self._clock = database, project, clock
+
+    def known(self, uris: Sequence[str]) -> Mapping[str, SampleFile]:
+        """{uri: file} of those that are samples; their truth is there even where the loop must not see it."""
+        query = select(SampleRow).filter_by(project=self._project)
+        with self._database.read() as session:
+            rows = [row for some in chunks(uris) for row in session.scalars(query.where(SampleRow.uri.in_(some)))]
+            return {row.uri: _file(row) for row in rows}
+
+    def add(self, files: Sequence[SampleFile], *, truths_are_labels: bool) -> tuple[Refused, ...]:
+        """Add what is new, and refresh the files of what is known; those that what the ledger holds forbids.
+
+        With `truths_are_labels` a sample's truth is a human label of its own: it trains, and leaves the pool.
+        """
+        with self._database.write() as session:
+            holders = self._holders(session, {file.sample.id for file in files})
+            groups = {file.sample.group for file in files if file.sample.group}
+            measured = groups_in(session, self._project, Split.HOLDOUT, groups)
+            pooled = groups_in(session, self._project, Split.POOL, groups)
+            frozen = session.get(HoldoutFreezeRow, self._project) is not None
+            refused: list[Refused] = []
+            fresh: list[dict[str, Any]] = []
+            for file in files:
+                sample = file.sample
+                if holders.get(sample.id) == sample.uri:
+                    self._refresh(session, file)
+                elif sample.id in holders:
+                    refused.append(Refused(sample.uri, "duplicate", f"is an exact copy of {holders[sample.id]}"))
+                elif sample.split is Split.HOLDOUT and frozen:
+                    refused.append(Refused(sample.uri, "holdout", "came after the holdout was frozen"))
+                elif sample.split is Split.HOLDOUT and sample.group in pooled:
+                    refused.append(Refused(sample.uri, "holdout", f"has its group '{sample.group}' in the pool"))
+                elif sample.split is Split.POOL and sample.group in measured:
+                    refused.append(Refused(sample.uri, "holdout", f"has its group '{sample.group}' in the holdout"))
+                else:
+                    fresh.append(self._row(file, truths_are_labels))
+            self._database.insert_new(session, SampleRow, fresh)
+            self._forget_refusals(session, [row["uri"] for row in fresh])
+            labelled = [row for row in fresh if row["known"] and row["split"] == Split.POOL]
+            self._database.insert_new(session, ObservationRow, [self._manifest_label(row) for row in labelled])
+            return tuple(refused)
+
+    def _row(self, file: SampleFile, truths_are_labels: bool) -> dict[str, Any]:
+        sample = file.sample
+        return {
+            "project": self._project,
+            "id": sample.id,
+            "uri": sample.uri,
+            "group": sample.group,
+            "split": sample.split.value,
+            "truth": sample.truth,
+            "known": sample.truth is not None and (truths_are_labels or sample.split is Split.HOLDOUT),
+            "width": file.width,
+            "height": file.height,
+            "size_bytes": file.size_bytes,
+            "mtime_ns": file.mtime_ns,
+            "added_at": self._clock.now(),
+        }
+
+    def _refresh(self, session: Session, file: SampleFile) -> None:
+        row = session.get_one(SampleRow, (self._project, file.sample.id))
+        row.size_bytes, row.mtime_ns = file.size_bytes, file.mtime_ns
+
+    def _forget_refusals(self, session: Session, uris: Sequence[str]) -> None:
+        for some in chunks(uris):
+            session.execute(delete(SetAsideRow).filter_by(project=self._project).where(SetAsideRow.uri.in_(some)))
+
+    def _manifest_label(self, row: dict[str, Any]) -> dict[str, Any]:
+        label = Label(row["id"], "manifest", Outcome.LABELLED, f"manifest/{row['id']}", row["added_at"], row["truth"])
+        return observation(self._project, "manifest", label, at=row["added_at"])
+
+    def set_aside(self, refused: Sequence[Refused]) -> None:
+        """Note images that are no samples, newest reason first; a pool sample among them leaves the pool."""
+        with self._database.write() as session:
+            now = self._clock.now()
+            for refusal in refused:
+                key = {"project": self._project, "uri": refusal.uri}
+                session.merge(SetAsideRow(**key, cause=refusal.cause, reason=refusal.reason, at=now))
+                if refusal.cause in SPOILT:
+                    pooled = update(SampleRow).filter_by(**key, split=Split.POOL)
+                    session.execute(pooled.values(split=Split.ASIDE))
+
+    def aside(self) -> tuple[Refused, ...]:
+        """Everything that was set aside, in order of uri."""
+        with self._database.read() as session:
+            rows = session.scalars(select(SetAsideRow).filter_by(project=self._project).order_by(SetAsideRow.uri))
+            return tuple(Refused(row.uri, row.cause, row.reason) for row in rows)
+
+    def counts(self) -> Mapping[str, int]:
+        """How many samples: in all, per split, still unlabelled in the pool, and set aside."""
+        with self._database.read() as session:
+            per_split = select(SampleRow.split, func.count()).filter_by(project=self._project).group_by(SampleRow.split)
+            splits: dict[str, int] = {split: count for split, count in session.execute(per_split)}  # noqa: C416 - rows are no pairs to mypy
+            left = session.scalar(select(func.count()).select_from(self._unlabelled().subquery())) or 0
+            away = session.scalar(select(func.count()).select_from(SetAsideRow).filter_by(project=self._project)) or 0
+        return {"samples": sum(splits.values()), **splits, "unlabelled": left, "set_aside": away}
+
+    def unlabelled(self, *, shard: int) -> Iterator[tuple[Sample, ...]]:
+        """The pool minus what people answered and what they are being asked, in order of id, a shard at a time."""
+        return self._shards(self._unlabelled(), shard)
+
+    def everything(self, *, shard: int) -> Iterator[tuple[Sample, ...]]:
+        """The whole pool, labelled or not, in order of id, a shard at a time."""
+        return self._shards(select(SampleRow).filter_by(project=self._project, split=Split.POOL), shard)
+
+    def _shards(self, wanted: Select[SampleRow], shard: int) -> Iterator[tuple[Sample, ...]]:
+        after = ""
+        while True:
+            with self._database.read() as session:
+                query = wanted.where(SampleRow.id > after).order_by(SampleRow.id).limit(shard)
+                samples = tuple(to_sample(row) for row in session.scalars(query))
+            if not samples:
+                return
+            yield samples
+            after = samples[-1].id
+
+    def _unlabelled(self) -> Select[SampleRow]:
+        taken = (
+            select(BatchItemRow.sample_id)
+            .where(BatchItemRow.project == SampleRow.project, BatchItemRow.sample_id == SampleRow.id)
+            .where(or_(BatchItemRow.outcome.is_(None), BatchItemRow.outcome.in_(ANSWERED)))
+            .exists()
+        )
+        return select(SampleRow).filter_by(project=self._project, split=Split.POOL, known=False).where(~taken)
+
+    def get(self, ids: Collection[str]) -> Mapping[str, Sample]:
+        """{id: sample} of those that exist."""
+        with self._database.read() as session:
+            return {
+                row.id: to_sample(row)
+                for some in chunks(sorted(ids))
+                for row in session.scalars(
+                    select(SampleRow).filter_by(project=self._project).where(SampleRow.id.in_(some))
+                )
+            }
+
+    def truths(self, ids: Collection[str]) -> Mapping[str, Content]:
+        """{id: what the manifest says}, hidden or not: for simulated annotators only."""
+        query = select(SampleRow.id, SampleRow.truth).filter_by(project=self._project)
+        with self._database.read() as session:
+            return {
+                key: truth
+                for some in chunks(sorted(ids))
+                for key, truth in session.execute(query.where(SampleRow.id.in_(some)))
+                if truth is not None
+            }
+
+    def _holders(self, session: Session, ids: Collection[str]) -> dict[str, str]:
+        query = select(SampleRow.id, SampleRow.uri).filter_by(project=self._project)
+        return {
+            key: uri
+            for some in chunks(sorted(ids))
+            for key, uri in session.execute(query.where(SampleRow.id.in_(some)))
+        }
+
+
+def groups_in(session: Session, project: str, split: Split, groups: Collection[str]) -> frozenset[str | None]:
+    """Which of these groups have a sample in a split."""
+    inside = select(SampleRow.group).filter_by(project=project, split=split).distinct()
+    return frozenset(
+        group for some in chunks(sorted(groups)) for group in session.scalars(inside.where(SampleRow.group.in_(some)))
+    )
+
+
+def _file(row: SampleRow) -> SampleFile:
+    sample = Sample(row.id, row.uri, row.group, Split(row.split), row.truth)
+    return SampleFile(sample, row.width, row.height, row.size_bytes, row.mtime_ns)
+
+
+def to_sample(row: SampleRow) -> Sample:
+    """The record of a row; a truth that is not a human label of its own stays hidden."""
+    return Sample(row.id, row.uri, row.group, Split(row.split), row.truth if row.known else None)
+
+
+def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (keys[start : start + LOOKUP] for start in range(0, len(keys), LOOKUP))

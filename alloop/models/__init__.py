@@ -1,0 +1,1 @@
+"""What scores, pre-labels and learns."""

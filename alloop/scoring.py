@@ -1,0 +1,166 @@
+"""Scores of the whole pool as files, and the few samples worth a closer look.
+
+A shard becomes one Parquet file (id, score, top class, p1, p2) named after its samples and the model, so a shard
+that is finished is never scored again. Memory does not grow with the pool.
+"""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from alloop.errors import ModelCorrupt
+from alloop.nouns import Floats, Integers, Progress, Sample, no_progress
+
+__all__ = [
+    "ScoreFile",
+    "Scored",
+    "Shortlist",
+    "class_counts",
+    "file_sha256",
+    "random_rows",
+    "score_shards",
+    "shortlist",
+]
+
+Scored = tuple[Floats, Floats]
+"""Scores (N,) and probabilities (N, C); C is 0 without a model."""
+COLUMNS = ["id", "score", "top_class", "p1", "p2"]
+
+
+@dataclass(frozen=True)
+class ScoreFile:
+    """One scored shard; `unusable` names the samples whose score is not a number, which are not in the file."""
+
+    path: Path
+    sha256: str
+    samples: int
+    unusable: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Shortlist:
+    """The M highest scores in falling order: ids, scores (M,), top classes (M,) int64, and their probability (M,)."""
+
+    ids: tuple[str, ...]
+    scores: Floats
+    top_class: Integers
+    p1: Floats
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rows(self, order: Integers) -> "Shortlist":
+        """These rows, in this order."""
+        ids = tuple(self.ids[index] for index in order)
+        return Shortlist(ids, self.scores[order], self.top_class[order], self.p1[order])
+
+
+def score_shards(
+    shards: Iterable[Sequence[Sample]],
+    score: Callable[[Sequence[Sample], int], Scored],
+    *,
+    folder: Path,
+    version: str,
+    total: int,
+    progress: Progress = no_progress,
+) -> Iterator[ScoreFile]:
+    """Score each shard with `score(samples, seed)`, unless its file is there already.
+
+    `version` names the model and strategy; `seed` belongs to the shard's samples, so it does not matter who scores
+    which shard, or in which order.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    done = 0
+    for samples in shards:
+        name = _shard_name(samples, version)
+        path = folder / f"{name[:32]}.parquet"
+        if not path.exists():
+            scores, probabilities = score(samples, int(name[:15], 16))
+            _write(path, samples, scores, probabilities)
+        ids = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
+        unusable = tuple(sample.id for sample in samples if sample.id not in ids)
+        done += len(samples)
+        progress("scoring the pool", done, total)
+        yield ScoreFile(path, file_sha256(path), len(ids), unusable)
+
+
+def _shard_name(samples: Sequence[Sample], version: str) -> str:
+    digest = hashlib.sha256(version.encode())
+    for sample in samples:
+        digest.update(sample.id.encode())
+    return digest.hexdigest()
+
+
+def _write(path: Path, samples: Sequence[Sample], scores: Floats, probabilities: Floats) -> None:
+    classes = probabilities.shape[1]
+    top = probabilities.argmax(axis=1) if classes else np.zeros(len(samples), dtype=np.int64)
+    padded = np.pad(probabilities, ((0, 0), (0, max(0, 2 - classes))))
+    first = -np.partition(-padded, 1, axis=1)[:, :2]
+    usable = np.isfinite(scores)
+    columns = [np.array([sample.id for sample in samples]), scores.astype(np.float32), top.astype(np.int32), *first.T]
+    table = pa.table({name: column[usable] for name, column in zip(COLUMNS, columns, strict=True)})
+    fresh = path.with_suffix(".tmp")
+    pq.write_table(table, fresh)
+    fresh.replace(path)
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def shortlist(
+    files: Sequence[tuple[Path, str]],
+    size: int,
+    rng: np.random.Generator,
+    *,
+    without: frozenset[str] = frozenset(),
+    reweigh: Callable[[Floats, Integers], Floats] | None = None,
+) -> Shortlist:
+    """The `size` highest scores of all files (path, sha256), but `without` these ids; equal scores fall by chance.
+
+    ModelCorrupt when a file is not the one that was registered.
+    """
+    kept = Shortlist((), np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+    luck = np.empty(0)
+    for ids, scores, top, p1 in _read(files):
+        scores = scores if reweigh is None else reweigh(scores, top)
+        fresh = np.array([key not in without for key in ids], dtype=bool)
+        kept = Shortlist(
+            kept.ids + tuple(key for key, use in zip(ids, fresh, strict=True) if use),
+            np.concatenate([kept.scores, scores[fresh]]),
+            np.concatenate([kept.top_class, top[fresh]]),
+            np.concatenate([kept.p1, p1[fresh]]),
+        )
+        luck = np.concatenate([luck, rng.random(int(fresh.sum()))])
+        order = np.lexsort((luck, -kept.scores))[:size]
+        kept, luck = kept.rows(order), luck[order]
+    return kept
+
+
+def random_rows(files: Sequence[tuple[Path, str]], size: int, rng: np.random.Generator) -> Shortlist:
+    """`size` samples drawn uniformly from all files, in random order."""
+    return shortlist(files, size, rng, reweigh=lambda scores, _: rng.random(len(scores), dtype=np.float32))
+
+
+def class_counts(files: Sequence[tuple[Path, str]], classes: int) -> Integers:
+    """(C,) int64: how often each class is the top class in the pool."""
+    counts = np.zeros(classes, dtype=np.int64)
+    for _, _, top, _ in _read(files):
+        counts += np.bincount(top, minlength=classes)
+    return counts
+
+
+def _read(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[tuple[str, ...], Floats, Integers, Floats]]:
+    for path, digest in files:
+        if not path.exists() or file_sha256(path) != digest:
+            raise ModelCorrupt(f"the score file {path} is missing or was changed; restore it or cancel the cycle")
+        table = pq.read_table(path, columns=["id", "score", "top_class", "p1"])
+        ids = tuple(table["id"].to_pylist())
+        yield ids, table["score"].to_numpy(), table["top_class"].to_numpy().astype(np.int64), table["p1"].to_numpy()

@@ -1,0 +1,1 @@
+"""Contract tests that users can subclass for their own adapters."""

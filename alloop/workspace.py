@@ -1,0 +1,208 @@
+"""Everything that a project's configuration names, opened: the only place that constructs adapters."""
+
+import importlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+
+from alloop.acquisition.contract import Strategy
+from alloop.acquisition.strategies import find_strategy
+from alloop.annotation.base import AnnotationTool
+from alloop.clock import Clock, VirtualClock, WallClock
+from alloop.config import Config, load_config
+from alloop.errors import ConfigError
+from alloop.ledger import Ledger, open_ledger
+from alloop.ledger.samples import Refused, SampleFile
+from alloop.models.base import Model
+from alloop.nouns import ModelVersion, Progress, Task, no_progress
+from alloop.pool import AddReport, Cause, Fingerprint, Found, SetAside
+from alloop.registry import Registry
+from alloop.sla import Limits
+from alloop.switching import Rules
+
+__all__ = ["PoolStore", "Workspace", "open_workspace"]
+
+VIRTUAL_START = datetime(2026, 1, 5, 8, tzinfo=UTC)
+"""Where a virtual clock begins: a Monday morning, the same in every run."""
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """One project, ready to work."""
+
+    config: Config
+    ledger: Ledger
+    registry: Registry
+    tool: AnnotationTool
+    clock: Clock
+    progress: Progress = no_progress
+    _loaded: dict[str, Model] = field(default_factory=dict, repr=False)
+
+    @property
+    def is_simulated(self) -> bool:
+        """Whether the annotators are made of random numbers, and the pool's labels hidden from the loop."""
+        return self.config.annotation.tool == "simulated"
+
+    @property
+    def rules(self) -> Rules:
+        """When strategies have to go, and when the loop ends."""
+        switching, budget = self.config.switching, self.config.budget
+        return Rules(
+            ladder=self.config.loop.ladder,
+            rule=switching.rule,
+            threshold_points=switching.threshold_points,
+            unclear_bound=switching.unclear_bound,
+            judged_share=switching.judged_share,
+            on_exhausted=switching.on_exhausted,
+            label_budget=budget.labels,
+            hour_budget=budget.annotator_hours,
+        )
+
+    @property
+    def limits(self) -> Limits:
+        """What was promised about time."""
+        return Limits(self.config.sla.cycle_hours, self.config.sla.stage_hours)
+
+    def strategy(self, name: str) -> Strategy:
+        """The strategy of that name."""
+        return find_strategy(name)
+
+    def new_model(self) -> Model:
+        """An untrained model as the configuration wants it."""
+        return _model(self.config)
+
+    def model(self, version: ModelVersion) -> Model:
+        """A trained model, from its registered file; ModelCorrupt when the file was changed."""
+        if version.name not in self._loaded:
+            self._loaded.clear()  # one model in memory is enough
+            model = self.new_model()
+            model.load(self.registry.path(version.sha256))
+            self._loaded[version.name] = model
+        return self._loaded[version.name]
+
+    def dice(self, cycle: int, purpose: str) -> np.random.Generator:
+        """Randomness of one purpose in one cycle: doing a step again throws the same numbers."""
+        words = np.frombuffer(purpose.encode().ljust(32)[:32], dtype=np.uint32).tolist()
+        return np.random.default_rng([self.config.project.seed, cycle, *words])
+
+    def embedder(self) -> Model:
+        """What embeds images before anything is trained: the frozen features."""
+        from alloop.models import frozen
+
+        section = self.config.model
+        if section.kind != "frozen":
+            section = section.model_copy(update={"backbone": "hog", "weights": None})
+        return frozen.from_config(self.config.project, section, cache=self.config.state / "features")
+
+
+@contextmanager
+def open_workspace(source: Path | Config, *, progress: Progress = no_progress) -> Iterator[Workspace]:
+    """The project of an alloop.toml, closed again at the end; ConfigError says what is wrong with it."""
+    config = load_config(source) if isinstance(source, Path) else source
+    simulated = config.annotation.tool == "simulated"
+    clock: Clock = (
+        VirtualClock(config.state / "clock" / config.project.name, VIRTUAL_START) if simulated else WallClock()
+    )
+    _check(config)
+    config.state.mkdir(parents=True, exist_ok=True)
+    project = config.project
+    ledger = open_ledger(config.ledger_url, project=project.name, task=project.task, labels=project.labels, clock=clock)
+    try:
+        yield Workspace(
+            config=config,
+            ledger=ledger,
+            registry=Registry(config.state / "models"),
+            tool=_tool(config, ledger, clock),
+            clock=clock,
+            progress=progress,
+        )
+    finally:
+        ledger.close()
+
+
+def _check(config: Config) -> None:
+    """Refuse names that nothing stands for, before anything is written."""
+    for name in config.loop.ladder:
+        find_strategy(name)
+    Rules(ladder=config.loop.ladder)
+    Limits(config.sla.cycle_hours, config.sla.stage_hours)
+    if config.project.task is not Task.CLASSIFY and ":" not in config.model.kind:
+        raise ConfigError(
+            f"[project] task '{config.project.task}' has no model '{config.model.kind}' yet; "
+            "set task to classify, or kind to your own 'package.module:factory'"
+        )
+
+
+def _model(config: Config) -> Model:
+    section = config.model
+    if section.kind == "classifier":
+        from alloop.models import classifier
+
+        return classifier.from_config(config.project, section, cache=None)
+    if section.kind == "frozen":
+        from alloop.models import frozen
+
+        return frozen.from_config(config.project, section, cache=config.state / "features")
+    if ":" not in section.kind:
+        raise ConfigError(f"there is no model '{section.kind}'; use classifier, frozen or 'package.module:factory'")
+    module, _, name = section.kind.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"model '{section.kind}' cannot be imported: {error}; mend [model] kind") from error
+    return cast("Model", factory(config.project, section))
+
+
+def _tool(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
+    section, project = config.annotation, config.project
+    if section.tool == "simulated":
+        from alloop.annotation.simulated import SimulatedAnnotators
+
+        return SimulatedAnnotators(
+            config.state / "annotators" / project.name,
+            labels=project.labels,
+            clock=clock,
+            seed=project.seed,
+            settings=section.simulated,
+            truths=ledger.samples.truths,
+        )
+    from alloop.annotation.folder import FolderTool
+
+    folder = section.folder.path if section.folder.path.is_absolute() else config.root / section.folder.path
+    return FolderTool(folder, labels=project.labels, task=project.task, images=section.folder.images)
+
+
+class PoolStore:
+    """The ledger as the pool sees it."""
+
+    def __init__(self, workspace: Workspace) -> None:
+        self._samples = workspace.ledger.samples
+        self._truths_are_labels = not workspace.is_simulated
+
+    def known(self, uris: Sequence[str]) -> Mapping[str, Fingerprint]:
+        """Those of `uris` that are samples already."""
+        files = self._samples.known(uris)
+        return {uri: Fingerprint(file.sample, file.size_bytes, file.mtime_ns) for uri, file in files.items()}
+
+    def add_samples(self, found: Sequence[Found]) -> AddReport:
+        """Add what is new and refuse what the ledger forbids."""
+        known = self._samples.known([one.sample.uri for one in found])
+        files = [SampleFile(one.sample, one.width, one.height, one.size_bytes, one.mtime_ns) for one in found]
+        refused = self._samples.add(files, truths_are_labels=self._truths_are_labels)
+        asides = tuple(SetAside(one.uri, Cause(one.cause), one.reason) for one in refused)
+        passed = known.keys() | {one.uri for one in refused}
+        return AddReport(tuple(one.sample.uri for one in found if one.sample.uri not in passed), asides)
+
+    def set_aside(self, refusals: Sequence[SetAside]) -> None:
+        """Note why images are no samples."""
+        self._samples.set_aside([Refused(one.uri, one.cause.value, one.reason) for one in refusals])
+
+
+def with_progress(workspace: Workspace, progress: Progress) -> Workspace:
+    """The same workspace, telling its progress elsewhere."""
+    return replace(workspace, progress=progress)
