@@ -1,12 +1,15 @@
 """From the pool to a batch: scores for everything unlabelled, then the few that people should see."""
 
 import math
+import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
+from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
 from alloop.errors import BadImage
 from alloop.images import read_image
 from alloop.ledger.leases import Lease
@@ -15,7 +18,7 @@ from alloop.nouns import BatchItem, Content, Floats, Integers, Lane, ModelVersio
 from alloop.scoring import Scored, Shortlist, class_counts, random_rows, score_shards, shortlist
 from alloop.workspace import Workspace
 
-__all__ = ["choose_batch", "score_unlabelled"]
+__all__ = ["Choice", "choose_batch", "score_unlabelled"]
 
 
 def score_unlabelled(ws: Workspace, lease: Lease) -> None:
@@ -82,44 +85,53 @@ def _quarantine(ws: Workspace, samples: Sequence[Sample]) -> None:
     ws.ledger.samples.set_aside(refused)
 
 
-def choose_batch(ws: Workspace, cycle: int) -> list[BatchItem]:
+@dataclass(frozen=True)
+class Choice:
+    """A batch in one queue, and how many candidates the strategy chose it from."""
+
+    items: tuple[BatchItem, ...]
+    shortlist: int
+
+
+def choose_batch(ws: Workspace, cycle: int) -> Choice:
     """The batch of a cycle: a random control slice and the strategy's choice, in one queue.
 
     PoolExhausted when fewer samples remain than the batch needs.
     """
     record = ws.ledger.cycles.get(cycle)
-    strategy = ws.strategy(record.strategy)
-    files = [(ws.config.state / path, digest) for path, digest, _ in ws.ledger.batches.score_files(cycle)]
+    scored = ws.ledger.batches.score_files(cycle)
+    require(range(sum(samples for _, _, samples in scored)), record.nominal)
+    files = [(ws.config.state / path, digest) for path, digest, _ in scored]
     champion = ws.ledger.models.champion()
     control = 0 if champion is None else round(ws.config.loop.control_share * record.nominal)
     drawn = random_rows(files, control, ws.dice(cycle, "control"))
     items = _items(ws, drawn, Lane.CONTROL, champion)
+    top = Shortlist.nothing()
     if record.nominal > control:
-        picked, chosen = _pick(ws, cycle, strategy, files, record.nominal - control, frozenset(drawn.ids))
-        items += _items(ws, picked, Lane.ACTIVE, champion, chosen)
+        strategy, rng = ws.strategy(record.strategy), ws.dice(cycle, "select")
+        top = _shortlist(ws, strategy, files, record.nominal - control, frozenset(drawn.ids), rng)
+        chosen = strategy.select(_candidates(ws, cycle, strategy, top), record.nominal - control, rng)
+        items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
     items += _holdout_items(ws, cycle)
-    return _queued(items, ws.dice(cycle, "queue"))
+    return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top))
 
 
-def _pick(
+def _shortlist(
     ws: Workspace,
-    cycle: int,
     strategy: Strategy,
     files: Sequence[tuple[Path, str]],
     size: int,
     without: frozenset[str],
-) -> tuple[Shortlist, Selection]:
-    """The strategy's choice of `size` samples, as rows of a shortlist in order of rank."""
-    rng = ws.dice(cycle, "select")
-    pool = sum(samples for _, _, samples in ws.ledger.batches.score_files(cycle)) - len(without)
+    rng: np.random.Generator,
+) -> Shortlist:
+    """The candidates for `size` samples: the highest scores, weighed by the pool's classes if the strategy does so."""
     reweigh = None
     if (weigh := strategy.reweigh) is not None:
         counts = class_counts(files, len(ws.config.project.labels))
         share = (counts / max(1, counts.sum())).astype(np.float32)
-        reweigh = lambda scores, top: weigh(scores, top, share)  # noqa: E731 - as short as a def is long
-    top = shortlist(files, strategy.shortlist_size(size, pool), rng, without=without, reweigh=reweigh)
-    chosen = strategy.select(_candidates(ws, cycle, strategy, top), size, rng)
-    return top.rows(chosen.rows), chosen
+        reweigh = partial(weigh, class_share=share)
+    wanted = strategy.shortlist_size(size, sys.maxsize)
+    return shortlist(files, wanted, rng, without=without, reweigh=reweigh)
 
 
 def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Candidates:

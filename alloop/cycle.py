@@ -8,12 +8,12 @@ trained or counted twice.
 """
 
 from alloop.choosing import choose_batch, score_unlabelled
-from alloop.errors import CycleClosed, LabelsPending, LoopError, PoolEmpty
+from alloop.errors import CycleClosed, LabelsPending, LoopError, PoolEmpty, PoolExhausted
 from alloop.holdout import draw_holdout, holdout_hash
 from alloop.judging import evaluate, gather_evidence, replicates, train
 from alloop.ledger.leases import Lease
 from alloop.metrics import should_promote
-from alloop.nouns import Decision, TrainingLabel
+from alloop.nouns import Decision, Split, TrainingLabel
 from alloop.sla import breaches
 from alloop.switching import decide
 from alloop.workspace import Workspace
@@ -37,22 +37,42 @@ FIRST = "clustered-start"
 
 
 def open_cycle(ws: Workspace) -> int:
-    """The number of the open cycle, or of a new one; PoolEmpty without samples, CycleClosed while the loop holds."""
-    if not ws.ledger.samples.counts()["samples"]:
-        raise PoolEmpty(f"project '{ws.config.project.name}' has no samples; add some with 'alloop pool add'")
-    history = ws.ledger.decisions.all()
+    """The number of the open cycle, or of a new one.
+
+    PoolEmpty without samples, PoolExhausted when they are too few for a batch, CycleClosed while the loop holds.
+    """
+    cycles, history = ws.ledger.cycles.all(), ws.ledger.decisions.all()
+    if cycles and cycles[-1].closed_at is None:
+        return cycles[-1].number
     strategy = history[-1].strategy if history else FIRST
     if history and strategy not in ws.config.loop.ladder:
         strategy = ws.config.loop.ladder[0]  # the ladder was changed since that decision
-    return ws.ledger.cycles.open_next(strategy=strategy, nominal=_nominal(ws, first=not history)).number
+    nominal = _nominal(ws, first=not history)
+    _refuse_small_pool(ws, nominal)
+    return ws.ledger.cycles.open_next(strategy=strategy, nominal=nominal).number
 
 
-def walk(ws: Workspace) -> Decision:
-    """One cycle from wherever it stands to its decision; LabelsPending while people are still at work."""
-    cycle = open_cycle(ws)
-    for step in (score_pool, diversity_select, push_to_annotation, wait_for_labels, retrain, holdout_eval):
-        cycle = step(ws, cycle)
-    return decision_of(ws, strategy_switch(ws, cycle))
+def _refuse_small_pool(ws: Workspace, nominal: int) -> None:
+    """Before anything is written: a cycle that is opened can be filled."""
+    counts = ws.ledger.samples.counts()
+    if not counts["samples"]:
+        raise PoolEmpty(f"project '{ws.config.project.name}' has no samples; add some with 'alloop pool add'")
+    holdout = 0 if counts.get(Split.HOLDOUT) else ws.config.loop.holdout
+    left = counts["unlabelled"] - holdout
+    if left < nominal:
+        kept = f" after a holdout of {holdout}" if holdout else ""
+        raise PoolExhausted(
+            f"{max(left, 0)} samples remain{kept} for a batch of {nominal}; "
+            "add images with 'alloop pool add', or lower loop.batch"
+        )
+
+
+def walk(ws: Workspace, cycle: int, *, wait: bool) -> Decision:
+    """A cycle from wherever it stands to its decision; LabelsPending when answers are missing and nobody waits."""
+    look = wait_until_labelled if wait else wait_for_labels
+    for step in (score_pool, diversity_select, push_to_annotation, look, retrain, holdout_eval, strategy_switch):
+        step(ws, cycle)
+    return decision_of(ws, cycle)
 
 
 def decision_of(ws: Workspace, cycle: int) -> Decision:
@@ -98,8 +118,9 @@ def diversity_select(ws: Workspace, cycle: int) -> int:
     """Choose the batch: a random control slice, and the strategy's pick of the shortlist."""
     with ws.ledger.steps.working(cycle, "diversity_select") as lease:
         if lease is not None:
-            items = choose_batch(ws, cycle)
-            ws.ledger.batches.record(lease, items, samples=len(items))
+            choice = choose_batch(ws, cycle)
+            facts = {"samples": len(choice.items), "shortlist": choice.shortlist}
+            ws.ledger.batches.record(lease, choice.items, **facts)
     return cycle
 
 

@@ -5,14 +5,15 @@ import io
 from pathlib import Path
 
 import fsspec
+import numpy as np
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from alloop.errors import BadImage
 
 __all__ = ["content_id", "decode", "measure", "read_bytes", "read_image"]
 
-MAX_PIXELS = 200_000_000
-"""Refuse larger images: a 200-megapixel RGB image is 600 MB decoded."""
+MAX_PIXELS = 89_000_000
+"""Refuse larger images; Pillow takes them for decompression bombs."""
 
 SIDEWAYS = (5, 6, 7, 8)
 """EXIF orientations that swap width and height (EXIF 2.32, table 6)."""
@@ -56,7 +57,7 @@ def decode(raw: bytes, uri: str, *, size: int | None = None) -> Image.Image:
         image = _open(raw, uri)
         if size is not None:
             image.draft("RGB", (size, size))
-        upright = ImageOps.exif_transpose(image).convert("RGB")
+        upright = _to_rgb(ImageOps.exif_transpose(image))
         return upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         raise BadImage(f"{uri} does not open as an image ({_why(error)}); replace or remove it") from error
@@ -72,7 +73,7 @@ def measure(raw: bytes, uri: str) -> tuple[int, int]:
         width, height = image.size
         image.draft(None, (max(1, width // 8), max(1, height // 8)))
         image.load()
-        image.crop((0, 0, 1, 1)).convert("RGB")
+        _to_rgb(image.crop((0, 0, 1, 1)))
         sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
         return (height, width) if sideways else (width, height)
     except BadImage:
@@ -84,3 +85,12 @@ def measure(raw: bytes, uri: str) -> tuple[int, int]:
 def read_image(uri: str, *, size: int | None = None) -> Image.Image:
     """The image at `uri`, as `decode` gives it."""
     return decode(read_bytes(uri), uri, size=size)
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    """RGB of any mode; deep grey images are stretched from black to white instead of clipped."""
+    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
+        deep = np.asarray(image, dtype=np.float32)
+        span = max(float(deep.max() - deep.min()), 1e-9)
+        return Image.fromarray(((deep - deep.min()) * (255 / span)).astype(np.uint8)).convert("RGB")
+    return image.convert("RGB")

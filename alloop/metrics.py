@@ -63,7 +63,7 @@ def accuracy(of: Results, rng: np.random.Generator) -> tuple[float, float, float
     """(points, low, high): accuracy in points with its 95 % bootstrap interval."""
     means = _resampled_means(of.correct, of.groups, rng)
     low, high = np.percentile(means, [2.5, 97.5])
-    return 100 * float(of.correct.mean()), 100 * float(low), 100 * float(high)
+    return 100 * float(of.correct.mean(dtype=np.float64)), 100 * float(low), 100 * float(high)
 
 
 def lift(now: Results, before: Results, rng: np.random.Generator, *, seed_sd_points: float) -> Lift:
@@ -78,7 +78,7 @@ def lift(now: Results, before: Results, rng: np.random.Generator, *, seed_sd_poi
     means = 100 * _resampled_means(gain, now.groups, rng)
     means += rng.normal(0.0, np.sqrt(2.0) * seed_sd_points, size=RESAMPLES)
     low, high = np.percentile(means, [2.5, 97.5])
-    return Lift(100 * float(gain.mean()), float(low), float(high))
+    return Lift(100 * float(gain.mean(dtype=np.float64)), float(low), float(high))
 
 
 def _resampled_means(values: Floats, groups: Integers, rng: np.random.Generator) -> Floats:

@@ -54,6 +54,11 @@ class Shortlist:
     def __len__(self) -> int:
         return len(self.ids)
 
+    @classmethod
+    def nothing(cls) -> "Shortlist":
+        """No samples at all."""
+        return cls((), np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+
     def rows(self, order: Integers) -> "Shortlist":
         """These rows, in this order."""
         ids = tuple(self.ids[index] for index in order)
@@ -127,7 +132,7 @@ def shortlist(
 
     ModelCorrupt when a file is not the one that was registered.
     """
-    kept = Shortlist((), np.empty(0, np.float32), np.empty(0, np.int64), np.empty(0, np.float32))
+    kept = Shortlist.nothing()
     luck = np.empty(0)
     for ids, scores, top, p1 in _read(files):
         scores = scores if reweigh is None else reweigh(scores, top)

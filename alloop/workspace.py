@@ -1,5 +1,6 @@
 """Everything that a project's configuration names, opened: the only place that constructs adapters."""
 
+import difflib
 import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -27,6 +28,8 @@ from alloop.switching import Rules
 
 __all__ = ["PoolStore", "Workspace", "open_workspace"]
 
+KINDS = ("classifier", "frozen")
+"""The models that alloop brings."""
 VIRTUAL_START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 """Where a virtual clock begins: a Monday morning, the same in every run."""
 
@@ -47,6 +50,16 @@ class Workspace:
     def is_simulated(self) -> bool:
         """Whether the annotators are made of random numbers, and the pool's labels hidden from the loop."""
         return self.config.annotation.tool == "simulated"
+
+    @property
+    def manifest_labels(self) -> tuple[str, ...]:
+        """The labels a manifest may use: the label set, and what hides behind an image that nobody can tell."""
+        labels = self.config.project.labels
+        return (*labels, self.config.annotation.simulated.ambiguous) if self.is_simulated else labels
+
+    def telling(self, progress: Progress) -> "Workspace":
+        """The same workspace, telling its progress elsewhere."""
+        return replace(self, progress=progress)
 
     @property
     def rules(self) -> Rules:
@@ -131,6 +144,10 @@ def _check(config: Config) -> None:
         find_strategy(name)
     Rules(ladder=config.loop.ladder)
     Limits(config.sla.cycle_hours, config.sla.stage_hours)
+    if config.model.kind not in KINDS and ":" not in config.model.kind:
+        near = difflib.get_close_matches(config.model.kind, KINDS, n=1)
+        hint = f"did you mean '{near[0]}'?" if near else f"use {' or '.join(KINDS)}, or your own 'package.module:factory'"
+        raise ConfigError(f"there is no model '{config.model.kind}'; {hint}")
     if config.project.task is not Task.CLASSIFY and ":" not in config.model.kind:
         raise ConfigError(
             f"[project] task '{config.project.task}' has no model '{config.model.kind}' yet; "
@@ -148,8 +165,6 @@ def _model(config: Config) -> Model:
         from alloop.models import frozen
 
         return frozen.from_config(config.project, section, cache=config.state / "features")
-    if ":" not in section.kind:
-        raise ConfigError(f"there is no model '{section.kind}'; use classifier, frozen or 'package.module:factory'")
     module, _, name = section.kind.partition(":")
     try:
         factory = getattr(importlib.import_module(module), name)
@@ -191,18 +206,10 @@ class PoolStore:
 
     def add_samples(self, found: Sequence[Found]) -> AddReport:
         """Add what is new and refuse what the ledger forbids."""
-        known = self._samples.known([one.sample.uri for one in found])
         files = [SampleFile(one.sample, one.width, one.height, one.size_bytes, one.mtime_ns) for one in found]
-        refused = self._samples.add(files, truths_are_labels=self._truths_are_labels)
-        asides = tuple(SetAside(one.uri, Cause(one.cause), one.reason) for one in refused)
-        passed = known.keys() | {one.uri for one in refused}
-        return AddReport(tuple(one.sample.uri for one in found if one.sample.uri not in passed), asides)
+        added, refused = self._samples.add(files, truths_are_labels=self._truths_are_labels)
+        return AddReport(added, tuple(SetAside(one.uri, Cause(one.cause), one.reason) for one in refused))
 
     def set_aside(self, refusals: Sequence[SetAside]) -> None:
         """Note why images are no samples."""
         self._samples.set_aside([Refused(one.uri, one.cause.value, one.reason) for one in refusals])
-
-
-def with_progress(workspace: Workspace, progress: Progress) -> Workspace:
-    """The same workspace, telling its progress elsewhere."""
-    return replace(workspace, progress=progress)

@@ -5,7 +5,7 @@ A strategy is a value. The loop streams `score` over the pool, keeps the highest
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
@@ -64,6 +64,12 @@ class Candidates:
 
     def __len__(self) -> int:
         return len(self.scores)
+
+    def take(self, rows: Integers) -> "Candidates":
+        """The candidates of `rows` (K,) int64 only, in that order."""
+        mine = ("scores", "top_class", "probabilities", "embeddings", "groups", "gradients")
+        parts = {name: getattr(self, name) for name in mine}
+        return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
     @property
     def points(self) -> Floats:

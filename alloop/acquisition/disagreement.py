@@ -15,7 +15,7 @@ def jensen_shannon(committee: Floats) -> Floats:
     the same as BALD, Houlsby 2011, arXiv 1112.5745.
     """
     apart = entropy(committee.mean(axis=0)) - np.mean([entropy(member) for member in committee], axis=0)
-    return np.maximum(apart, 0).astype(np.float32)
+    return np.asarray(np.maximum(apart, 0), dtype=np.float32)
 
 
 def vote_entropy(committee: Floats) -> Floats:

@@ -51,10 +51,14 @@ def weighted_kmeans(
     seeds = draw_spread(k, pull, free, euclidean(points), rng)
     if not len(seeds):
         return Clusters(points[:0], np.full(len(points), -1))
-    centres = points[seeds].copy()
+    centres = points[seeds]
+    members = _members(points, centres, free)
     for _ in range(ROUNDS):
-        centres = _means(points, weights + np.float32(EVEN), _members(points, centres, free), centres)
-    return Clusters(centres, _members(points, centres, free))
+        centres = _means(points, weights + np.float32(EVEN), members, centres)
+        before, members = members, _members(points, centres, free)
+        if (members == before).all():
+            break
+    return Clusters(centres, members)
 
 
 def _members(points: Floats, centres: Floats, free: Floats) -> Integers:

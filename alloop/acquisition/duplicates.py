@@ -6,7 +6,9 @@ from alloop.nouns import Floats, Integers
 
 __all__ = ["DUPLICATE_SHARE", "duplicate_radius", "first_of_each_group", "first_of_each_heap"]
 
-DUPLICATE_SHARE = 0.2  # of the median distance of random pairs; duplicates themselves set the nearest distances (2026-11)
+DUPLICATE_SHARE = (
+    0.2  # of the median distance of random pairs; duplicates themselves set the nearest distances (2026-11)
+)
 PAIRS = 10_000
 BLOCK = 1024
 

@@ -19,7 +19,7 @@ def gradient_lengths(probabilities: Floats, embeddings: Floats) -> Floats:
     Source: the hypothetical gradient of BADGE, Ash et al. 2020, arXiv 1906.03671.
     """
     residuals = _residuals(probabilities)
-    return np.sqrt(squared_lengths(residuals) * squared_lengths(embeddings))
+    return np.asarray(np.sqrt(squared_lengths(residuals) * squared_lengths(embeddings)), dtype=np.float32)
 
 
 def gradient_distances(probabilities: Floats, embeddings: Floats) -> Distances:
@@ -47,7 +47,7 @@ def expected_gradient_lengths(probabilities: Floats, embeddings: Floats) -> Floa
     """
     squared = np.maximum(squared_lengths(probabilities)[:, None] - 2 * probabilities + 1, 0)
     expected = np.einsum("nc,nc->n", probabilities, np.sqrt(squared))
-    return (expected * np.sqrt(squared_lengths(embeddings))).astype(np.float32)
+    return np.asarray(expected * np.sqrt(squared_lengths(embeddings)), dtype=np.float32)
 
 
 def _residuals(probabilities: Floats) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 
 from alloop.nouns import Floats, Integers
 
-__all__ = ["entropy", "least_confidence", "margin", "top_rows"]
+__all__ = ["entropy", "least_confidence", "margin", "power_margin", "top_rows"]
 
 
 def least_confidence(probabilities: Floats) -> Floats:
@@ -31,6 +31,15 @@ def entropy(probabilities: Floats) -> Floats:
     logs = np.zeros_like(probabilities)
     np.log(probabilities, out=logs, where=probabilities > 0)
     return _scores(-np.einsum("nc,nc->n", probabilities, logs))
+
+
+def power_margin(probabilities: Floats, rng: np.random.Generator) -> Floats:
+    """Margin divided by a draw from Exp(1): (N, C) to (N,) float32, at least 0.
+
+    The n highest are a random sample without replacement with probability ~ margin. Source: power sampling with
+    exponent 1, Kirsch et al. 2021, arXiv 2106.12059 (log margin + Gumbel noise; this is its exponential).
+    """
+    return _scores(margin(probabilities) / rng.standard_exponential(len(probabilities), dtype=np.float32))
 
 
 def top_rows(scores: Floats, n: int, rng: np.random.Generator) -> Integers:

@@ -1,48 +1,76 @@
-"""How varied a batch is: candidates, n and a generator to exactly n distinct rows, the one most worth labelling first."""
+"""How varied a batch is: candidates, n and a generator to exactly n distinct rows, the one most worth labelling first.
+
+Every function here raises PoolExhausted when there are fewer than n candidates.
+"""
+
+from dataclasses import replace
 
 import numpy as np
 
 from alloop.acquisition.contract import Candidates, Selection, require
 from alloop.acquisition.diversity import k_center, weighted_kmeans
+from alloop.acquisition.duplicates import duplicate_radius, first_of_each_group, first_of_each_heap
+from alloop.acquisition.gradient import gradient_distances, gradient_lengths
 from alloop.acquisition.neighbours import nearest
 from alloop.acquisition.scores import top_rows
+from alloop.acquisition.seeding import draw_spread
+from alloop.acquisition.unclear import discount
 from alloop.nouns import Floats, Integers
 
-__all__ = ["ranked", "select_clustered", "select_near_centres", "select_spread_out", "select_top"]
-
-
-def select_top(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
-    """The n highest scores; PoolExhausted when there are fewer candidates."""
-    require(candidates, n)
-    return _plain(top_rows(candidates.scores, n, rng))
-
-
-def select_near_centres(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
-    """The candidate nearest each of n centres of score-weighted k-means; PoolExhausted when there are fewer.
-
-    Source: Zhdanov 2019, arXiv 1901.05954.
-    """
-    require(candidates, n)
-    return ranked(candidates.scores, _nearest_each(candidates.points, candidates.scores, n, rng), n, rng)
-
-
-def select_clustered(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
-    """The candidate nearest each of n centres of plain k-means; PoolExhausted when there are fewer.
-
-    It looks at the 10,000 highest scores only, a random part of the pool where the score is random.
-    """
-    require(candidates, n)
-    rows = top_rows(candidates.scores, max(n, CLUSTERED), rng)
-    even = np.ones(len(rows), dtype=np.float32)
-    chosen = _nearest_each(candidates.points[rows], even, n, rng)
-    return ranked(candidates.scores, Selection(rows[chosen.rows], chosen.clusters, chosen.distances), n, rng)
-
+__all__ = [
+    "CLUSTERED",
+    "filled",
+    "plain",
+    "select_auto",
+    "select_clustered",
+    "select_gradients",
+    "select_near_centres",
+    "select_spread_out",
+    "select_top",
+    "select_unlike",
+]
 
 CLUSTERED = 10_000  # candidates for a first batch; more cost time and saved nothing (shared measurements, 2026-11)
 
 
+def select_top(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
+    """The n highest scores."""
+    require(candidates, n)
+    return plain(top_rows(candidates.scores, n, rng))
+
+
+def select_near_centres(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
+    """The candidate nearest each of n centres of score-weighted k-means.
+
+    Source: Zhdanov 2019, arXiv 1901.05954.
+    """
+    require(candidates, n)
+    return _ranked(candidates.scores, _nearest_each(candidates.points, candidates.scores, n, rng), n, rng)
+
+
+def select_auto(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
+    """The candidate nearest each of n centres of k-means weighted by score, beside what is answered.
+
+    Scores are discounted for what annotators would call unclear. Centres keep away from samples labelled or flagged.
+    """
+    require(candidates, n)
+    scores = discount(candidates, rng)
+    return _ranked(scores, _nearest_each(candidates.points, scores, n, rng, fixed=candidates.answered), n, rng)
+
+
+def select_clustered(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
+    """The candidate nearest each of n centres of plain k-means.
+
+    It looks at the 10,000 highest scores only: a random part of the pool, where the score is random.
+    """
+    require(candidates, n)
+    rows = top_rows(candidates.scores, max(n, CLUSTERED), rng)
+    chosen = _nearest_each(candidates.points[rows], np.ones(len(rows), dtype=np.float32), n, rng)
+    return _ranked(candidates.scores, replace(chosen, rows=rows[chosen.rows]), n, rng)
+
+
 def select_spread_out(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
-    """Choose n candidates, each the farthest from what is answered and chosen; PoolExhausted when there are fewer.
+    """Greedy k-center: each the farthest from what is answered and chosen.
 
     With nothing answered it starts at the highest score. Source: Sener & Savarese 2018, arXiv 1708.00489.
     """
@@ -53,31 +81,68 @@ def select_spread_out(candidates: Candidates, n: int, rng: np.random.Generator) 
     return Selection(order[rows], np.full(n, -1), distances)
 
 
-def ranked(scores: Floats, chosen: Selection, n: int, rng: np.random.Generator) -> Selection:
-    """`chosen` filled up to n rows with the highest of the other scores, the highest score first."""
+def select_gradients(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
+    """k-means++ over last-layer gradients, starting at the longest.
+
+    Source: BADGE, Ash et al. 2020, arXiv 1906.03671.
+    """
+    require(candidates, n)
+    if candidates.probabilities is None:
+        raise ValueError("the candidates have no probabilities; a strategy that uses them says Need.PROBABILITIES")
+    distances = gradient_distances(candidates.probabilities, candidates.points)
+    first = top_rows(gradient_lengths(candidates.probabilities, candidates.points), min(n, 1), rng)
+    start = distances(slice(None), first).min(axis=1, initial=np.inf)
+    start[first] = 0
+    others = draw_spread(n - len(first), np.ones_like(candidates.scores), start, distances, rng)
+    return filled(candidates.scores, plain(np.concatenate([first, others])), n, rng)
+
+
+def select_unlike(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
+    """The highest scores, one per group where groups are known and one per heap of near-duplicates elsewhere.
+
+    When these are fewer than n, the highest of the others follow.
+    """
+    require(candidates, n)
+    rows = top_rows(candidates.scores, len(candidates), rng)
+    if candidates.groups is not None:
+        rows = rows[first_of_each_group(candidates.groups[rows])]
+    alone = np.ones(len(rows), dtype=bool) if candidates.groups is None else candidates.groups[rows] < 0
+    if candidates.embeddings is not None and alone.any():
+        loose = candidates.embeddings[rows[alone]]
+        heads = first_of_each_heap(loose, duplicate_radius(loose, rng))
+        rows = rows[np.sort(np.concatenate([np.flatnonzero(~alone), np.flatnonzero(alone)[heads]]))]
+    return filled(candidates.scores, plain(rows[:n]), n, rng)
+
+
+def filled(scores: Floats, chosen: Selection, n: int, rng: np.random.Generator) -> Selection:
+    """`chosen`, and after it the highest of the other scores up to n rows."""
     others = scores.copy()
     others[chosen.rows] = -np.inf
-    filled = _joined(chosen, _plain(top_rows(others, n - len(chosen.rows), rng)))
-    order = top_rows(scores[filled.rows], n, rng)
-    return Selection(filled.rows[order], filled.clusters[order], filled.distances[order])
+    more = plain(top_rows(others, n - len(chosen.rows), rng))
+    return Selection(
+        np.concatenate([chosen.rows, more.rows]),
+        np.concatenate([chosen.clusters, more.clusters]),
+        np.concatenate([chosen.distances, more.distances]),
+    )
 
 
-def _nearest_each(points: Floats, weights: Floats, n: int, rng: np.random.Generator) -> Selection:
-    centres = weighted_kmeans(points, weights, n, rng=rng).centres
-    if not len(centres):
-        return _plain(np.empty(0, dtype=np.int64))
-    distances, rows = nearest(centres, points)
-    rows, first = np.unique(rows, return_index=True)
-    return Selection(rows, first.astype(np.int64), np.sqrt(distances[first]))
-
-
-def _plain(rows: Integers) -> Selection:
+def plain(rows: Integers) -> Selection:
+    """Rows without clusters or distances."""
     return Selection(rows, np.full(len(rows), -1), np.full(len(rows), np.nan, dtype=np.float32))
 
 
-def _joined(first: Selection, second: Selection) -> Selection:
-    return Selection(
-        np.concatenate([first.rows, second.rows]),
-        np.concatenate([first.clusters, second.clusters]),
-        np.concatenate([first.distances, second.distances]),
-    )
+def _ranked(scores: Floats, chosen: Selection, n: int, rng: np.random.Generator) -> Selection:
+    batch = filled(scores, chosen, n, rng)
+    order = top_rows(scores[batch.rows], n, rng)
+    return Selection(batch.rows[order], batch.clusters[order], batch.distances[order])
+
+
+def _nearest_each(
+    points: Floats, weights: Floats, n: int, rng: np.random.Generator, fixed: Floats | None = None
+) -> Selection:
+    centres = weighted_kmeans(points, weights, n, rng=rng, fixed=fixed).centres
+    if not len(centres):
+        return plain(np.empty(0, dtype=np.int64))
+    distances, rows = nearest(centres, points)
+    rows, first = np.unique(rows, return_index=True)
+    return Selection(rows, first.astype(np.int64), np.sqrt(distances[first]))

@@ -10,21 +10,29 @@ from types import MappingProxyType
 
 import numpy as np
 
+from alloop.acquisition.balance import weigh_classes
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
-from alloop.acquisition.scores import entropy, least_confidence, margin
+from alloop.acquisition.options import Options, with_options
+from alloop.acquisition.scores import entropy, least_confidence, margin, power_margin
 from alloop.acquisition.selection import (
     CLUSTERED,
+    select_auto,
     select_clustered,
+    select_gradients,
     select_near_centres,
     select_spread_out,
     select_top,
+    select_unlike,
 )
+from alloop.acquisition.typical import select_typical
 from alloop.errors import ConfigError
 from alloop.nouns import Floats
 
-__all__ = ["STRATEGIES", "Candidates", "Need", "Selection", "Strategy", "find_strategy"]
+__all__ = ["STRATEGIES", "Candidates", "Need", "Options", "Selection", "Strategy", "find_strategy", "with_options"]
 
 TWO_STAGE = 10.0  # shortlist of 5,000 for a batch of 500
+AUTO = 20.0  # chosen on development seeds (shared measurements, 2026-11)
+MANY = 20_000  # candidates where the whole pool is asked for: every distance between them takes seconds, not minutes
 
 
 def score_random(probabilities: Floats, rng: np.random.Generator) -> Floats:
@@ -58,6 +66,16 @@ _TABLE = (
         when="As the yardstick, and as the last rung of a ladder: it cannot be fooled by a bad model.",
     ),
     Strategy(
+        name="random-dedup",
+        score=score_random,
+        select=select_unlike,
+        needs=frozenset({Need.GROUPS, Need.EMBEDDINGS}),
+        shortlist_ratio=None,
+        shortlist_limit=MANY,
+        source="random on a pool without its near-duplicates, the second baseline of every comparison",
+        when="As the honest yardstick on video and other pools with repetition.",
+    ),
+    Strategy(
         name="least-confidence",
         score=score_least_confidence,
         select=select_top,
@@ -85,6 +103,15 @@ _TABLE = (
         when="To compare with what others use; it saved least of all, and fails on pools with repetition.",
     ),
     Strategy(
+        name="power-margin",
+        score=power_margin,
+        select=select_top,
+        needs=frozenset({Need.MODEL}),
+        shortlist_ratio=1.0,
+        source="Kirsch et al. 2021, arXiv 2106.12059",
+        when="When embeddings cannot be had and batches are large: chance keeps them from being all alike.",
+    ),
+    Strategy(
         name="uncertainty-kmeans",
         score=score_margin,
         select=select_near_centres,
@@ -101,6 +128,36 @@ _TABLE = (
         shortlist_ratio=TWO_STAGE,
         source="Sener & Savarese 2018, arXiv 1708.00489, on an uncertain shortlist",
         when="When rare kinds must not be missed; it likes outliers, so keep an eye on the unclear rate.",
+    ),
+    Strategy(
+        name="badge",
+        score=score_margin,
+        select=select_gradients,
+        needs=frozenset({Need.MODEL, Need.EMBEDDINGS, Need.PROBABILITIES}),
+        shortlist_ratio=TWO_STAGE,
+        source="Ash et al. 2020, arXiv 1906.03671, on an uncertain shortlist",
+        when="When the last layer is what learns; as good as auto on pools with repetition.",
+    ),
+    Strategy(
+        name="auto",
+        score=score_margin,
+        reweigh=weigh_classes,
+        select=select_auto,
+        needs=frozenset({Need.MODEL, Need.EMBEDDINGS, Need.LABELLED, Need.FLAGGED}),
+        shortlist_ratio=AUTO,
+        source="weighted k-means of Zhdanov 2019, arXiv 1901.05954, with fixed labelled centres, class weights and a "
+        "discount for unclear samples (alloop's own measurements)",
+        when="By default.",
+    ),
+    Strategy(
+        name="typiclust",
+        score=score_random,
+        select=select_typical,
+        needs=frozenset({Need.EMBEDDINGS, Need.LABELLED}),
+        shortlist_ratio=None,
+        shortlist_limit=MANY,
+        source="Hacohen, Dekel & Weinshall 2022, arXiv 2202.02794",
+        when="For the first batches on a good frozen backbone, when labels are very few.",
     ),
     Strategy(
         name="clustered-start",

@@ -20,7 +20,7 @@ MOST_LABELLED = 3_000  # a random part is enough to learn from, and bounds the t
 def discount(candidates: Candidates, rng: np.random.Generator) -> Floats:
     """The scores (M,) float32 times 1 - P(unclear); unchanged below 8 flags or with nothing labelled."""
     labelled, flagged = candidates.labelled, candidates.flagged
-    if labelled is None or flagged is None or len(flagged) < FLAGS_NEEDED or not len(labelled):
+    if labelled is None or flagged is None or len(flagged) < FLAGS_NEEDED or not len(labelled) * len(candidates):
         return candidates.scores
     rows = rng.permutation(len(labelled))[:MOST_LABELLED]
     classes = None if candidates.labelled_class is None else candidates.labelled_class[rows]

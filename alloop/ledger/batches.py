@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
@@ -43,7 +43,9 @@ class Batches:
         """End diversity_select with its batch; HoldoutLeak when a sample of another split would enter it."""
         with self._steps.finishing(lease, **facts) as session:
             self._refuse_leaks(session, items)
-            self._database.insert_new(session, BatchItemRow, [self._row(lease.cycle, item) for item in items])
+            if items:
+                rows = [self._row(lease.cycle, item) for item in items]
+                session.connection().execute(insert(BatchItemRow.__table__), rows)
 
     def _refuse_leaks(self, session: Session, items: Sequence[BatchItem]) -> None:
         lanes = {item.sample.id: item.lane for item in items}
@@ -98,11 +100,16 @@ class Batches:
 
     def confirm(self, cycle: int, refs: Mapping[str, str]) -> None:
         """Note the task refs {sample id: ref} that the tool gave; the first ref of a sample stays."""
-        rows = [{"sample": key, "new_ref": ref} for key, ref in refs.items()]
-        with self._database.write() as session:
-            for row in rows:
-                same = update(BatchItemRow).filter_by(project=self._project, cycle=cycle, sample_id=row["sample"])
-                session.execute(same.where(BatchItemRow.ref.is_(None)).values(ref=row["new_ref"]))
+        mine = update(BatchItemRow.__table__).where(
+            BatchItemRow.project == self._project,
+            BatchItemRow.cycle == cycle,
+            BatchItemRow.sample_id == bindparam("sample"),
+            BatchItemRow.ref.is_(None),
+        )
+        rows = [{"sample": key, "told": ref} for key, ref in refs.items()]
+        if rows:
+            with self._database.write() as session:
+                session.connection().execute(mine.values(ref=bindparam("told")), rows)
 
 
 def _item(row: BatchItemRow, sample: SampleRow) -> BatchItem:

@@ -2,17 +2,19 @@
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from threading import Lock, RLock
 from typing import Any
 
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from alembic.script import ScriptDirectory
-from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
+from sqlalchemy import URL, Connection, Engine, create_engine, event, inspect
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
@@ -22,8 +24,24 @@ from alloop.ledger.tables import Base
 __all__ = ["Database", "open_database"]
 
 BUSY_S = 30
-MIGRATION_LOCK = 7_263_512_001
+WRITE_LOCK = 7_263_512_001
 """Any number that other programs on the same Postgres do not lock."""
+BEGIN = {
+    ("sqlite", "read"): "BEGIN",
+    ("sqlite", "write"): "BEGIN IMMEDIATE",
+    ("postgresql", "read"): "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY",
+    ("postgresql", "write"): (
+        f"SET LOCAL lock_timeout = '{BUSY_S}s'; SET LOCAL idle_in_transaction_session_timeout = '300s'; "
+        f"SELECT pg_advisory_xact_lock({WRITE_LOCK})"
+    ),
+}
+"""What starts a transaction. One writer at a time on Postgres too, so that read-then-write is as safe there as on SQLite;
+a writer whose machine went away is cut off after 300 s."""
+BUSY = ("locked", "deadlock", "connection", "could not serialize", "lock timeout")
+MISTAKEN = ("password", "does not exist", "pg_hba.conf")
+"""A server that answers this is there, and will answer the same next time."""
+MIGRATING = Lock()
+"""Alembic's `op` is one for all threads."""
 
 
 class Database:
@@ -32,28 +50,29 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self.is_sqlite = engine.dialect.name == "sqlite"
+        one = isinstance(engine.pool, StaticPool)
+        self._turn: AbstractContextManager[Any] = RLock() if one else nullcontext()  # threads share that connection
 
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A read-only session."""
-        with _busy_is_transient(), self._engine.connect() as connection, Session(bind=connection) as session:
-            yield session
+        with self._turn, _busy_is_transient(), self._engine.connect() as connection:
+            with Session(bind=connection) as session:
+                yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A session in one transaction that starts with the write lock on SQLite: committed whole or not at all."""
-        with _busy_is_transient(), self._engine.connect() as connection:
+        """A session in one transaction that starts with the write lock: committed whole or not at all."""
+        with self._turn, _busy_is_transient(), self._engine.connect() as connection:
             writing = connection.execution_options(alloop_writes=True)
             with Session(bind=writing) as session, session.begin():
                 yield session
 
     def insert_new(self, session: Session, table: type[Base], rows: Sequence[dict[str, Any]]) -> None:
         """Insert the rows whose keys are new and leave the others as they are."""
-        insert = sqlite.insert if self.is_sqlite else postgresql.insert
-        width = max((len(row) for row in rows), default=1)
-        step = max(1, 30_000 // width)  # SQLite takes 32,766 variables a statement, Postgres 65,535
-        for start in range(0, len(rows), step):
-            session.execute(insert(table).values(list(rows[start : start + step])).on_conflict_do_nothing())
+        if rows:
+            insert = sqlite.insert if self.is_sqlite else postgresql.insert
+            session.connection().execute(insert(table.__table__).on_conflict_do_nothing(), list(rows))
 
     def close(self) -> None:
         """Give the connections back."""
@@ -64,28 +83,41 @@ def open_database(url: str) -> Database:
     """The database at `url`, made or brought up to date; ConfigError when it is newer than this program or not ours."""
     engine = _engine(url)
     try:
-        with _busy_is_transient():
+        with _busy_is_transient(), MIGRATING:
             _migrate(engine)
-    except OperationalError as error:
-        raise ConfigError(f"the ledger {_shown(url)} does not open ({error.orig}); check [ledger] url") from error
+    except DBAPIError as error:
+        engine.dispose()
+        raise ConfigError(f"the ledger {_shown(url)} does not open ({_told(error)}); check [ledger] url") from error
+    except BaseException:
+        engine.dispose()
+        raise
     return Database(engine)
 
 
 def _engine(url: str) -> Engine:
     try:
         parsed = make_url(url)
-        if parsed.drivername in ("postgres", "postgresql"):
-            parsed = parsed.set(drivername="postgresql+psycopg")
-        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
-            raise ConfigError(f"the ledger speaks SQLite and Postgres, not {parsed.drivername}; change [ledger] url")
-        if parsed.get_backend_name() == "postgresql":
-            return create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
-        return _sqlite_engine(parsed.database or ":memory:", url)
-    except (ArgumentError, NoSuchModuleError) as error:
-        raise ConfigError(f"[ledger] url is not a database URL ({error}); write sqlite:///ledger.db") from error
+    except (ArgumentError, ValueError):  # without their text: parts of a password can be in it
+        raise ConfigError("[ledger] url is not a database URL; write sqlite:///ledger.db") from None
+    backend = {"postgres": "postgresql"}.get(parsed.get_backend_name(), parsed.get_backend_name())
+    if backend not in ("sqlite", "postgresql"):
+        raise ConfigError(f"the ledger speaks SQLite and Postgres, not {parsed.drivername}; change [ledger] url")
+    if backend == "sqlite":
+        engine = _sqlite_engine(parsed.set(drivername="sqlite"))
+    else:
+        parsed = parsed.set(drivername="postgresql+psycopg")
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("alloop_writes")
+        connection.exec_driver_sql(BEGIN[backend, "write" if writes else "read"])
+
+    return engine
 
 
-def _sqlite_engine(database: str, url: str) -> Engine:
+def _sqlite_engine(url: URL) -> Engine:
+    database = url.database or ":memory:"
     memory = database == ":memory:"
     options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
     if not memory and not Path(database).parent.is_dir():
@@ -100,11 +132,6 @@ def _sqlite_engine(database: str, url: str) -> Engine:
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=FULL")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        writes = connection.get_execution_options().get("alloop_writes")
-        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
-
     return engine
 
 
@@ -113,8 +140,6 @@ def _migrate(engine: Engine) -> None:
     with engine.connect() as plain:
         connection = plain.execution_options(alloop_writes=True)
         with connection.begin():
-            if connection.dialect.name == "postgresql":
-                connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             context = MigrationContext.configure(connection, opts={"target_metadata": Base.metadata})
             version = context.get_current_revision()
             if version == script.get_current_head():
@@ -129,7 +154,10 @@ def _migrate(engine: Engine) -> None:
 def _refuse_foreign(connection: Connection, version: str | None, script: ScriptDirectory) -> None:
     known = {revision.revision for revision in script.walk_revisions()}
     if version is not None and version not in known:
-        raise ConfigError(f"the ledger is of the newer version {version}; upgrade alloop or use another [ledger] url")
+        raise ConfigError(
+            f"the ledger is of version '{version}', which this alloop does not know; upgrade alloop or use another "
+            "[ledger] url"
+        )
     tables = set(inspect(connection).get_table_names())
     if version is None and tables & set(Base.metadata.tables):
         clash = min(tables & set(Base.metadata.tables))
@@ -141,10 +169,16 @@ def _busy_is_transient() -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        cause = str(error.orig).lower()
-        if any(word in cause for word in ("locked", "deadlock", "connection", "could not serialize")):
-            raise LedgerBusy(f"the ledger is busy or unreachable ({error.orig}); it is tried again") from error
+        cause = _told(error).lower()
+        if any(word in cause for word in BUSY) and not any(word in cause for word in MISTAKEN):
+            raise LedgerBusy(f"the ledger is busy or unreachable ({_told(error)}); try again") from error
         raise
+    except NoConnectionLeft as error:
+        raise LedgerBusy("every connection to the ledger is in use; try again") from error
+
+
+def _told(error: DBAPIError) -> str:
+    return " ".join(str(error.orig).split())
 
 
 def _shown(url: str) -> str:

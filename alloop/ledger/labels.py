@@ -5,8 +5,9 @@ not in the holdout, is ever a training label. Pre-labels are not observations an
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
@@ -15,7 +16,7 @@ from alloop.clock import Clock
 from alloop.ledger.database import Database
 from alloop.ledger.holdouts import freeze_holdout
 from alloop.ledger.leases import Lease
-from alloop.ledger.observations import content_hash, observation, standing
+from alloop.ledger.observations import content_hash, current, observation, standing
 from alloop.ledger.samples import chunks, to_sample
 from alloop.ledger.steps import Steps
 from alloop.ledger.tables import (
@@ -29,6 +30,10 @@ from alloop.ledger.tables import (
 from alloop.nouns import Changes, Content, Label, Lane, Outcome, Split, TrainingLabel
 
 __all__ = ["LabelSet", "Labels"]
+
+TICK = timedelta(microseconds=1)
+WHERE, REASON = 200, 400
+"""Characters kept of a refusal: it is a key, and Postgres indexes no more than 2,704 bytes."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +61,16 @@ class Labels:
         with self._database.write() as session:
             now = self._clock.now()
             ours = self._ours(session, {label.sample_id for label in changes.labels})
-            told = [label for label in changes.labels if label.sample_id in ours]
+            faults = [(label, _fault(label, ours)) for label in changes.labels]
+            told = [label for label, fault in faults if fault is None]
             told += self._vanished(session, tool, changes)
-            newest = self._newest(session, tool, {label.ref for label in told})
-            fresh = [label for label in told if newest.get(label.ref) != _says(label)]
-            rows = [observation(self._project, tool, label, at=now) for label in fresh]
-            self._database.insert_new(session, ObservationRow, rows)
-            strangers = [label for label in changes.labels if label.sample_id not in ours]
-            refused = [(label.ref, f"sample {label.sample_id} is not in this project") for label in strangers]
+            self._database.insert_new(
+                session, ObservationRow, [observation(self._project, tool, label, at=now) for label in told]
+            )
+            refused = [(label.ref, fault) for label, fault in faults if fault is not None]
             refused += [(refusal.where, refusal.reason) for refusal in changes.refused]
             key = {"project": self._project, "tool": tool, "at": now}
-            noted = [{**key, "where": where, "reason": reason} for where, reason in refused]
+            noted = [{**key, "where": where[:WHERE], "reason": reason[:REASON]} for where, reason in refused]
             self._database.insert_new(session, RefusalRow, noted)
             session.merge(ToolCursorRow(project=self._project, tool=tool, cursor=changes.cursor, at=now))
 
@@ -74,26 +78,18 @@ class Labels:
         query = select(SampleRow.id).filter_by(project=self._project)
         return {key for some in chunks(sorted(ids)) for key in session.scalars(query.where(SampleRow.id.in_(some)))}
 
-    def _newest(self, session: Session, tool: str, refs: set[str]) -> Mapping[str, str]:
-        query = select(ObservationRow).filter_by(project=self._project, tool=tool)
-        rows = [
-            row for some in chunks(sorted(refs)) for row in session.scalars(query.where(ObservationRow.ref.in_(some)))
-        ]
-        rows.sort(key=lambda row: (row.updated_at, row.id))
-        return {row.ref: row.content_hash for row in rows}
-
     def _vanished(self, session: Session, tool: str, changes: Changes) -> list[Label]:
         """Deletions of annotations of open batches that the tool no longer holds."""
         if changes.present is None:
             return []
         asked = select(BatchItemRow.sample_id).filter_by(project=self._project, outcome=None)
         query = select(ObservationRow).filter_by(project=self._project, tool=tool, joined_cycle=None)
-        rows = session.scalars(query.where(ObservationRow.sample_id.in_(asked))).all()
+        rows = session.scalars(query.where(ObservationRow.sample_id.in_(asked)))
         told = {label.ref for label in changes.labels}
-        gone = [r for r in standing(rows).values() if r.ref not in changes.present and r.ref not in told]
-        now = self._clock.now()
+        gone = [row for row in current(rows) if row.ref not in changes.present and row.ref not in told]
         return [
-            Label(row.sample_id, row.annotator, Outcome(row.outcome), row.ref, max(now, row.updated_at), deleted=True)
+            # just after what vanished, and not now: made again, it is newer than that by the tool's clock only
+            Label(row.sample_id, row.annotator, Outcome(row.outcome), row.ref, row.updated_at + TICK, deleted=True)
             for row in gone
         ]
 
@@ -131,10 +127,8 @@ class Labels:
         with self._steps.finishing(lease) as session:
             now, cycle = self._clock.now(), lease.cycle
             self._join(session, cycle)
-            for key, row in self._answers(session, cycle).items():
-                outcome = Outcome.EXPIRED if row is None else row.outcome
-                item = update(BatchItemRow).filter_by(project=self._project, cycle=cycle, sample_id=key)
-                session.execute(item.values(outcome=outcome))
+            answers = self._answers(session, cycle)
+            self._settle(session, answers, cycle=cycle)
             self._revise(session, cycle)
             if holdout is not None and session.get(HoldoutFreezeRow, self._project) is None:
                 held = session.scalars(select(SampleRow.id).filter_by(project=self._project, split=Split.HOLDOUT))
@@ -155,10 +149,18 @@ class Labels:
         for some in chunks(sorted(earlier)):
             query = select(ObservationRow).filter_by(project=self._project)
             rows = standing(session.scalars(query.where(ObservationRow.sample_id.in_(some))))
-            for key in some:
-                outcome = rows[key].outcome if key in rows else Outcome.EXPIRED
-                item = update(BatchItemRow).filter_by(project=self._project, sample_id=key)
-                session.execute(item.values(outcome=outcome))
+            self._settle(session, {key: rows.get(key) for key in some})
+
+    def _settle(self, session: Session, answers: Mapping[str, ObservationRow | None], **where: int) -> None:
+        """Write down what became of these samples in batches."""
+        ended: dict[str, list[str]] = {}
+        for key, row in answers.items():
+            ended.setdefault(Outcome.EXPIRED if row is None else row.outcome, []).append(key)
+        for outcome, keys in ended.items():
+            for some in chunks(keys):
+                items = update(BatchItemRow).filter_by(project=self._project, **where)
+                items = items.where(BatchItemRow.sample_id.in_(some)).values(outcome=str(outcome))
+                session.execute(items, execution_options={"synchronize_session": False})
 
     def training_set(self, cycle: int) -> LabelSet:
         """The labels that had joined when this cycle's batch closed: human, labelled, and not of the holdout."""
@@ -200,7 +202,7 @@ class Labels:
         """(where, reason) of every answer that could not be used."""
         with self._database.read() as session:
             query = select(RefusalRow.where, RefusalRow.reason).filter_by(project=self._project)
-            return tuple((where, reason) for where, reason in session.execute(query.order_by(RefusalRow.where)))
+            return tuple(sorted((where, reason) for where, reason in session.execute(query)))
 
 
 def label_set_hash(labels: Sequence[TrainingLabel]) -> str:
@@ -212,5 +214,12 @@ def label_set_hash(labels: Sequence[TrainingLabel]) -> str:
     return digest.hexdigest()
 
 
-def _says(label: Label) -> str:
-    return content_hash(label.outcome, label.content, deleted=label.deleted)
+def _fault(label: Label, ours: Set[str]) -> str | None:
+    """Why an answer cannot be used, if so."""
+    if label.sample_id not in ours:
+        return f"sample {label.sample_id} is not in this project"
+    if not label.annotator:
+        return "names no annotator; only people's answers are labels"
+    if label.outcome is Outcome.LABELLED and label.content is None and not label.deleted:
+        return "is labelled, but with nothing"
+    return None

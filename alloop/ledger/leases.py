@@ -1,5 +1,6 @@
 """Who holds a step: a process, named so that another one on the same machine can see whether it is gone."""
 
+import os
 import platform
 import sys
 from dataclasses import dataclass
@@ -22,8 +23,7 @@ class Lease:
 
 def this_process() -> str:
     """Host, process id and start time of this process."""
-    process = psutil.Process()
-    return f"{_host()}|{process.pid}|{process.create_time():.2f}"
+    return f"{_host()}|{os.getpid()}|{_started(os.getpid())}"
 
 
 def is_gone(owner: str) -> bool:
@@ -32,10 +32,20 @@ def is_gone(owner: str) -> bool:
     if host != _host():
         return False
     try:
-        process = psutil.Process(int(pid))
-        return f"{process.create_time():.2f}" != started or process.status() == psutil.STATUS_ZOMBIE
+        return _started(int(pid)) != started or psutil.Process(int(pid)).status() == psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return True
+
+
+def _started(pid: int) -> str:
+    """When a process started; on Linux in ticks since boot, which a correction of the machine's clock does not move."""
+    if sys.platform != "linux":
+        return f"{psutil.Process(pid).create_time():.2f}"
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except (FileNotFoundError, ProcessLookupError) as error:
+        raise psutil.NoSuchProcess(pid) from error
+    return stat.rpartition(")")[2].split()[19]  # the 22nd field of proc(5), counted from behind the program's name
 
 
 def _host() -> str:

@@ -1,6 +1,7 @@
 """The ledger of one project: its verbs, sorted by what they speak of. Each verb is one transaction."""
 
 from dataclasses import dataclass
+from datetime import datetime
 
 from alloop.clock import Clock
 from alloop.errors import ConfigError
@@ -46,16 +47,11 @@ def open_ledger(
     ConfigError when the project is there with another task or label set.
     """
     database = open_database(url)
-    with database.write() as session:
-        row = {"name": project, "task": task.value, "labels": list(labels), "created_at": clock.now()}
-        database.insert_new(session, ProjectRow, [row])
-        there = session.get_one(ProjectRow, project)
-        if (there.task, tuple(there.labels)) != (task.value, labels):
-            database.close()
-            raise ConfigError(
-                f"project '{project}' is in the ledger with task {there.task} and labels {', '.join(there.labels)}; "
-                "restore them in alloop.toml or choose another [project] name"
-            )
+    try:
+        _enter(database, project, task, labels, clock.now())
+    except BaseException:
+        database.close()
+        raise
     steps = Steps(database, project, clock, wall=wall)
     return Ledger(
         database=database,
@@ -68,3 +64,15 @@ def open_ledger(
         models=Models(database, project, clock, steps),
         decisions=Decisions(database, project, clock, steps),
     )
+
+
+def _enter(database: Database, project: str, task: Task, labels: tuple[str, ...], now: datetime) -> None:
+    with database.write() as session:
+        row = {"name": project, "task": task.value, "labels": list(labels), "created_at": now}
+        database.insert_new(session, ProjectRow, [row])
+        there = session.get_one(ProjectRow, project)
+        if (there.task, tuple(there.labels)) != (task.value, labels):
+            raise ConfigError(
+                f"project '{project}' is in the ledger with task {there.task} and labels {', '.join(there.labels)}; "
+                "restore them in alloop.toml or choose another [project] name"
+            )

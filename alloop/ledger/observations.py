@@ -10,7 +10,7 @@ from alloop.ledger.tables import ObservationRow
 from alloop.ledger.types import content_to_json
 from alloop.nouns import Content, Label, Outcome
 
-__all__ = ["content_hash", "observation", "standing"]
+__all__ = ["content_hash", "current", "observation", "standing"]
 
 
 def content_hash(outcome: Outcome, content: Content | None, *, deleted: bool) -> str:
@@ -37,13 +37,18 @@ def observation(project: str, tool: str, label: Label, *, at: datetime) -> dict[
     }
 
 
+def current(rows: Iterable[ObservationRow]) -> list[ObservationRow]:
+    """The newest version of each annotation that was not deleted; of two versions of one moment, the one told last."""
+    newest: dict[tuple[str, str], ObservationRow] = {}
+    for row in sorted(rows, key=lambda row: (row.updated_at, row.id)):
+        newest[row.tool, row.ref] = row
+    return [row for row in newest.values() if not row.deleted]
+
+
 def standing(rows: Iterable[ObservationRow]) -> Mapping[str, ObservationRow]:
     """{sample id: its newest annotation that was not deleted}; samples without one are missing."""
-    newest: dict[tuple[str, str], ObservationRow] = {}
-    for row in sorted(rows, key=_age):
-        newest[row.tool, row.ref] = row
-    return {row.sample_id: row for row in sorted(newest.values(), key=_age) if not row.deleted}
+    return {row.sample_id: row for row in sorted(current(rows), key=_age)}
 
 
-def _age(row: ObservationRow) -> tuple[datetime, int]:
-    return row.updated_at, row.id
+def _age(row: ObservationRow) -> tuple[datetime, str, str]:
+    return row.updated_at, row.tool, row.ref  # never the order of arrival: it differs between two runs of one loop

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Select, delete, func, or_, select, update
+from sqlalchemy import Select, bindparam, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
@@ -56,23 +56,26 @@ class Samples:
             rows = [row for some in chunks(uris) for row in session.scalars(query.where(SampleRow.uri.in_(some)))]
             return {row.uri: _file(row) for row in rows}
 
-    def add(self, files: Sequence[SampleFile], *, truths_are_labels: bool) -> tuple[Refused, ...]:
-        """Add what is new, and refresh the files of what is known; those that what the ledger holds forbids.
+    def add(
+        self, files: Sequence[SampleFile], *, truths_are_labels: bool
+    ) -> tuple[tuple[str, ...], tuple[Refused, ...]]:
+        """Add what is new, and refresh the files of what is known: the uris added, and those refused.
 
         With `truths_are_labels` a sample's truth is a human label of its own: it trains, and leaves the pool.
         """
         with self._database.write() as session:
             holders = self._holders(session, {file.sample.id for file in files})
             groups = {file.sample.group for file in files if file.sample.group}
-            measured = groups_in(session, self._project, Split.HOLDOUT, groups)
-            pooled = groups_in(session, self._project, Split.POOL, groups)
+            measured = set(groups_in(session, self._project, Split.HOLDOUT, groups))
+            pooled = set(groups_in(session, self._project, Split.POOL, groups))
             frozen = session.get(HoldoutFreezeRow, self._project) is not None
             refused: list[Refused] = []
             fresh: list[dict[str, Any]] = []
+            known: list[SampleFile] = []
             for file in files:
                 sample = file.sample
                 if holders.get(sample.id) == sample.uri:
-                    self._refresh(session, file)
+                    known.append(file)
                 elif sample.id in holders:
                     refused.append(Refused(sample.uri, "duplicate", f"is an exact copy of {holders[sample.id]}"))
                 elif sample.split is Split.HOLDOUT and frozen:
@@ -83,11 +86,14 @@ class Samples:
                     refused.append(Refused(sample.uri, "holdout", f"has its group '{sample.group}' in the holdout"))
                 else:
                     fresh.append(self._row(file, truths_are_labels))
+                    holders[sample.id] = sample.uri
+                    (measured if sample.split is Split.HOLDOUT else pooled).update({sample.group} - {None})
+            self._refresh(session, known)
             self._database.insert_new(session, SampleRow, fresh)
             self._forget_refusals(session, [row["uri"] for row in fresh])
             labelled = [row for row in fresh if row["known"] and row["split"] == Split.POOL]
             self._database.insert_new(session, ObservationRow, [self._manifest_label(row) for row in labelled])
-            return tuple(refused)
+            return tuple(str(row["uri"]) for row in fresh), tuple(refused)
 
     def _row(self, file: SampleFile, truths_are_labels: bool) -> dict[str, Any]:
         sample = file.sample
@@ -106,9 +112,16 @@ class Samples:
             "added_at": self._clock.now(),
         }
 
-    def _refresh(self, session: Session, file: SampleFile) -> None:
-        row = session.get_one(SampleRow, (self._project, file.sample.id))
-        row.size_bytes, row.mtime_ns = file.size_bytes, file.mtime_ns
+    def _refresh(self, session: Session, files: Sequence[SampleFile]) -> None:
+        same = update(SampleRow.__table__).where(SampleRow.project == self._project, SampleRow.id == bindparam("key"))
+        rows = [{"key": file.sample.id, "size": file.size_bytes, "mtime": file.mtime_ns} for file in files]
+        if rows:
+            values = same.values(size_bytes=bindparam("size"), mtime_ns=bindparam("mtime"))
+            session.connection().execute(values, rows)
+        aside = session.get(SetAsideRow, (self._project, file.sample.uri))
+        if aside is not None and aside.cause in SPOILT:  # the file is what it was again
+            session.delete(aside)
+            row.split = file.sample.split.value if row.split == Split.ASIDE else row.split
 
     def _forget_refusals(self, session: Session, uris: Sequence[str]) -> None:
         for some in chunks(uris):
@@ -132,8 +145,8 @@ class Samples:
     def aside(self) -> tuple[Refused, ...]:
         """Everything that was set aside, in order of uri."""
         with self._database.read() as session:
-            rows = session.scalars(select(SetAsideRow).filter_by(project=self._project).order_by(SetAsideRow.uri))
-            return tuple(Refused(row.uri, row.cause, row.reason) for row in rows)
+            rows = session.scalars(select(SetAsideRow).filter_by(project=self._project))
+            return tuple(sorted((Refused(r.uri, r.cause, r.reason) for r in rows), key=lambda refused: refused.uri))
 
     def counts(self) -> Mapping[str, int]:
         """How many samples: in all, per split, still unlabelled in the pool, and set aside."""

@@ -114,6 +114,8 @@ class Steps:
 
     def _refuse_early(self, session: Session, cycle: int, step: str) -> None:
         place = STEPS.index(step)
+        if session.get(CycleRow, (self._project, cycle)) is None:
+            raise CycleClosed(f"there is no cycle {cycle} in '{self._project}'; see 'alloop status'")
         if place == 0:
             return
         before = session.get(StepRow, (self._project, cycle, STEPS[place - 1]))
@@ -133,11 +135,17 @@ class Steps:
         try:
             yield lease
         except BaseException:
-            self.release(lease)
+            self._let_go(lease)
             raise
         finally:
             done.set()
             beat.join()
+
+    def _let_go(self, lease: Lease) -> None:
+        try:
+            self.release(lease)
+        except LedgerBusy as error:  # what made the step fail is the news, and the lease runs out by itself
+            log.warning("the lease on %s could not be released: %s", lease.step, error)
 
     def _keep_renewing(self, lease: Lease, lease_s: float, done: Event) -> None:
         while not done.wait(lease_s / 3):

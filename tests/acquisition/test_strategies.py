@@ -1,5 +1,6 @@
 """What must hold for every strategy, on pools that break naive ones."""
 
+import pickle
 import sys
 from dataclasses import dataclass, replace
 from types import ModuleType
@@ -11,11 +12,12 @@ from hypothesis import strategies as st
 
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
 from alloop.acquisition.scores import top_rows
-from alloop.acquisition.strategies import STRATEGIES, find_strategy
+from alloop.acquisition.strategies import STRATEGIES, Options, find_strategy, with_options
 from alloop.errors import ConfigError, PoolExhausted
 
 CLASSES = 4
 DIMENSIONS = 6
+LABELLED = 20
 KINDS = (
     "plain",
     "equal",
@@ -58,7 +60,7 @@ def make_pool(kind: str, size: int, seed: int) -> Pool:
     probabilities = rng.dirichlet(np.full(CLASSES, 0.5), size=size).astype(np.float32)
     embeddings = unit(rng.normal(size=(size, DIMENSIONS)))
     groups = np.full(size, -1, dtype=np.int64)
-    labelled: np.ndarray | None = unit(rng.normal(size=(12, DIMENSIONS)))
+    labelled: np.ndarray | None = unit(rng.normal(size=(LABELLED, DIMENSIONS)))
     flagged: np.ndarray | None = unit(rng.normal(size=(9, DIMENSIONS)))
     if kind == "equal":
         probabilities[:] = 1 / CLASSES
@@ -80,15 +82,20 @@ def make_pool(kind: str, size: int, seed: int) -> Pool:
 def choose(strategy: Strategy, pool: Pool, n: int, seed: int) -> tuple[np.ndarray, Selection]:
     """The rows of the pool that the loop would choose, and the selection among the shortlist."""
     rng = np.random.default_rng(seed)
-    scores = strategy.score(pool.probabilities, rng)
+    scores, top = strategy.score(pool.probabilities, rng), pool.probabilities.argmax(axis=1)
+    if strategy.reweigh is not None:
+        scores = strategy.reweigh(scores, top, np.bincount(top, minlength=CLASSES) / len(pool))
     shortlist = top_rows(scores, strategy.shortlist_size(n, len(pool)), rng)
     candidates = Candidates(
         scores=scores[shortlist],
-        top_class=pool.probabilities[shortlist].argmax(axis=1),
+        top_class=top[shortlist],
         probabilities=pool.probabilities[shortlist] if Need.PROBABILITIES in strategy.needs else None,
         embeddings=pool.embeddings[shortlist] if Need.EMBEDDINGS in strategy.needs else None,
         groups=pool.groups[shortlist] if Need.GROUPS in strategy.needs else None,
         labelled=pool.labelled if Need.LABELLED in strategy.needs else None,
+        labelled_class=np.arange(LABELLED) % CLASSES
+        if Need.LABELLED in strategy.needs and pool.labelled is not None
+        else None,
         flagged=pool.flagged if Need.FLAGGED in strategy.needs else None,
     )
     selection = strategy.select(candidates, n, rng)
@@ -225,6 +232,12 @@ def test_the_size_of_the_shortlist(name: str, pool: int, size: int) -> None:
 
 def test_a_batch_larger_than_the_limit_still_fits_the_shortlist() -> None:
     assert STRATEGIES["clustered-start"].shortlist_size(12_000, 50_000) == 12_000
+
+
+@each_strategy
+def test_a_strategy_travels_to_another_process(strategy: Strategy) -> None:
+    assert pickle.loads(pickle.dumps(strategy)) == strategy
+    assert pickle.loads(pickle.dumps(with_options(strategy, Options(one_per_group=True)))).name == strategy.name
 
 
 @each_strategy

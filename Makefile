@@ -1,0 +1,35 @@
+# make demo · make test · make check        everything is installed into .venv on the way
+
+PYTHON ?= python3
+BIN := .venv/bin
+export PYTHONDONTWRITEBYTECODE = 1
+
+.PHONY: install demo test check bench clean
+
+install: .venv/installed.stamp
+
+.venv/installed.stamp: pyproject.toml constraints.txt
+	$(PYTHON) -c "import sys; sys.exit(sys.version_info < (3, 11) and 'alloop needs Python 3.11 or newer')"
+	test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[all,dev]' --constraint constraints.txt
+	touch $@
+
+demo: install
+	$(BIN)/alloop demo --out demo-out
+
+test: install
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: install
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --constraint constraints.txt
+	$(BIN)/python tests/benchmarks/bench_pool.py --images 100000
+	$(BIN)/python tests/benchmarks/bench_selection.py
+
+clean:
+	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

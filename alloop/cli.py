@@ -1,0 +1,269 @@
+"""The command line: `alloop …`. Heavy imports happen inside the commands, so that `alloop --help` is quick."""
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from alloop.errors import AlloopError, ConfigError, LabelsPending
+
+if TYPE_CHECKING:
+    from alloop.workspace import Workspace
+
+__all__ = ["main"]
+
+PENDING = 3
+"""The exit code of `run --no-wait` while people are still labelling."""
+
+app = typer.Typer(
+    name="alloop",
+    help="The operational loop of active learning for computer vision.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+pool = typer.Typer(help="The images to learn from.", no_args_is_help=True)
+app.add_typer(pool, name="pool")
+
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="alloop.toml, or the folder it is in.")]
+HERE = Path("alloop.toml")
+
+
+def main() -> None:
+    """Run a command; an error is one sentence and exit code 1, and a traceback only with --debug."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except LabelsPending as pending:
+        print(f"alloop: {pending}, then run this again", file=sys.stderr)
+        sys.exit(PENDING)
+    except AlloopError as error:
+        if debug:
+            raise
+        print(f"alloop: {error}", file=sys.stderr)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        print("alloop: stopped; run the same command again to go on", file=sys.stderr)
+        sys.exit(130)
+
+
+@app.command()
+def init(folder: Annotated[Path, typer.Argument(help="Where to make a new project.")]) -> None:
+    """Write a commented alloop.toml to start from."""
+    target = folder / "alloop.toml"
+    if target.exists():
+        raise ConfigError(f"{target} is there already; edit it, or choose another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    text = Path(__file__).with_name("template.toml").read_text(encoding="utf-8")
+    target.write_text(text, encoding="utf-8")
+    print(f"wrote {target}; set name and labels in it, then: alloop pool add IMAGES --config {target}")
+
+
+@pool.command("add")
+def pool_add(
+    source: Annotated[str, typer.Argument(help="A folder of images, or a CSV or Parquet manifest.")],
+    config: ConfigOption = HERE,
+    workers: Annotated[int, typer.Option(help="Processes that read images; 0 means one per core.")] = 0,
+) -> None:
+    """Add what is new; set aside what cannot be used, with a reason."""
+    from alloop.pool import add_to_pool
+    from alloop.progress import shown_progress
+    from alloop.workspace import PoolStore, open_workspace
+
+    with shown_progress() as progress, open_workspace(config) as ws:
+        added = add_to_pool(
+            source,
+            store=PoolStore(ws),
+            labels=ws.manifest_labels,
+            task=ws.config.project.task,
+            progress=progress,
+            workers=workers,
+        )
+    print(f"{added.added} added, {added.unchanged} known, {sum(added.aside.values())} set aside")
+    for refusal in added.examples:
+        print(f"  {refusal.uri} {refusal.reason}")
+
+
+@pool.command("status")
+def pool_status(config: ConfigOption = HERE) -> None:
+    """Count what is in the pool."""
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws:
+        for name, count in ws.ledger.samples.counts().items():
+            print(f"{name:>12} {count}")
+
+
+@app.command()
+def run(
+    config: ConfigOption = HERE,
+    cycles: Annotated[int, typer.Option(min=1, help="How many cycles to walk, an open one included.")] = 1,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Leave with exit code 3 while labels are missing.")
+    ] = False,
+    go_on: Annotated[bool, typer.Option("--continue", help="Go on although the loop holds.")] = False,
+    direct: Annotated[bool, typer.Option("--direct", help="Without Prefect: no server, no retries, no UI.")] = False,
+) -> None:
+    """Walk the loop here and now; killed and run again, it goes on where it was."""
+    from alloop.cycle import open_cycle
+    from alloop.nouns import Action
+    from alloop.progress import shown_progress
+    from alloop.summary import summarise
+    from alloop.tables import cycle_table
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws, shown_progress() as progress:
+        walk = _walk_directly if direct or not _has_flows() else _prefect_walker(ws)
+        if go_on and not ws.ledger.cycles.go_on():
+            print("there is no decision to go on from; the loop just runs", file=sys.stderr)
+        for _ in range(cycles):
+            decision = walk(ws.telling(progress), open_cycle(ws), not no_wait)
+            if decision.action in (Action.HOLD, Action.STOP):
+                break
+        summary = summarise(ws)
+    _print_table(cycle_table(summary))
+    print(decision.reason)
+
+
+Walk = Callable[["Workspace", int, bool], Any]
+
+
+def _walk_directly(ws: "Workspace", cycle: int, wait: bool) -> Any:
+    from alloop.cycle import walk
+
+    return walk(ws, cycle, wait=wait)
+
+
+def _has_flows() -> bool:
+    """Whether this is a checkout or the image, where the flows lie beside the package; they can be imported then."""
+    beside = Path(__file__).parents[1]
+    if not (beside / "flows" / "cycle.py").is_file():
+        return False
+    if str(beside) not in sys.path:
+        sys.path.insert(0, str(beside))
+    return True
+
+
+def _prefect_walker(ws: "Workspace") -> Walk:
+    """Walk through Prefect, whose server is started and stopped with this process unless PREFECT_API_URL names one."""
+    _quiet_prefect()
+    ws.progress("starting Prefect", 0, 0)
+    from flows.cycle import run_cycle
+
+    def walk(ws: "Workspace", cycle: int, wait: bool) -> Any:
+        from alloop.cycle import decision_of
+
+        done = run_cycle(str(ws.config.file), ws.config.project.name, cycle, wait=wait)
+        if done is None:
+            answered, asked = ws.ledger.labels.pending(cycle)
+            raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
+        return decision_of(ws, cycle)
+
+    return walk
+
+
+def _quiet_prefect() -> None:
+    """No telemetry, and no log lines between ours; whoever set these variables has the last word."""
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
+
+
+@app.command()
+def status(
+    config: ConfigOption = HERE,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+) -> None:
+    """Tell where the loop stands: open cycle, clocks, champion, queue."""
+    import json
+
+    from alloop.summary import summarise
+    from alloop.tables import cycle_table, stage_lines
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws:
+        summary = summarise(ws)
+    if as_json:
+        print(json.dumps(summary.to_json(), indent=2))
+        return
+    for line in stage_lines(summary):
+        print(line)
+    if summary.cycles:
+        _print_table(cycle_table(summary))
+
+
+@app.command()
+def report(
+    config: ConfigOption = HERE,
+    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
+) -> None:
+    """Write one self-contained HTML page with curve, batches and decisions."""
+    from alloop.report import write_report
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws:
+        print(f"wrote {write_report(ws, out)}")
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Where to put the demo.")] = Path("demo-out"),
+    cycles: Annotated[int, typer.Option(min=1, help="How many cycles in all.")] = 6,
+    task: Annotated[str, typer.Option(help="What the model answers: classify.")] = "classify",
+) -> None:
+    """Watch the whole loop on real handwritten digits, with simulated annotators."""
+    if not _has_flows():
+        raise ConfigError("alloop demo needs a checkout or the image; clone the repository and run 'make demo' there")
+    if task != "classify":
+        raise ConfigError(f"there is no demo for '{task}' yet; use --task classify")
+    from alloop.progress import shown_progress
+
+    os.environ.setdefault("PREFECT_HOME", str(out.absolute() / "prefect"))
+    _quiet_prefect()
+    with shown_progress() as progress:
+        progress("starting Prefect", 0, 0)
+        from flows.demo import prepare, run_demo
+
+        config = prepare(out)
+        page = run_demo(str(config), cycles)
+    from alloop.summary import summarise
+    from alloop.tables import cycle_table
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws:
+        summary = summarise(ws)
+    _print_table(cycle_table(summary))
+    print(f"open {page} in a browser: the curve against random, the chosen images, the reason for each decision")
+
+
+@app.command()
+def doctor(config: ConfigOption = HERE) -> None:
+    """Check configuration, ledger, images, model files and Prefect; say what to do about each fault."""
+    from alloop.doctor import diagnose
+
+    findings = diagnose(config)
+    for finding in findings:
+        print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what}: {finding.says}")
+    if not all(finding.ok for finding in findings):
+        raise typer.Exit(1)
+
+
+@app.command()
+def version() -> None:
+    """Tell the version."""
+    from alloop import __version__
+
+    print(__version__)
+
+
+def _print_table(table: Any) -> None:
+    from rich.console import Console
+
+    console = Console()
+    console.width = max(console.width, 100)
+    console.print(table)

@@ -1,0 +1,129 @@
+"""Figures as PNG bytes: 720 pixels wide, so that they stay readable when a phone shrinks them to half.
+
+They are drawn on Figure objects, never through pyplot, whose state is global. Colours are those of Okabe and Ito
+(2008), which colour-blind people can tell apart.
+"""
+
+import io
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from PIL import Image
+
+from alloop.curves import Curve
+from alloop.errors import BadImage
+from alloop.images import decode, measure, read_bytes
+from alloop.nouns import STEPS
+from alloop.summary import CycleRow
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["learning_curve", "stage_clock", "thumbnail"]
+
+WIDTH_IN, DPI = 6.0, 120
+"""720 pixels."""
+SMALL, MEDIUM = 11, 12
+"""Points; 12 points are 20 of the 720 pixels, and 10 on a phone that shows 360."""
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#767676", "#222222"
+STAGES = dict(
+    zip(STEPS, ("#56B4E9", "#009E73", "#F0E442", "#0072B2", "#E69F00", "#CC79A7", "#999999"), strict=True),
+)
+VISIBLE_SHARE = 0.005
+"""A stage shorter than this share of the axis is no bar that anybody could see; it is left out of the legend too."""
+THUMBNAIL = 160
+"""Pixels of a thumbnail's longer side; smaller images stay as they are."""
+
+
+def learning_curve(series: Sequence[Curve]) -> bytes:
+    """A PNG of accuracy over labels with 95% bands: the first curve strong and with its marks, the others grey."""
+    figure, axes = _new_figure(height_in=3.9)
+    for place, curve in reversed(list(enumerate(series))):
+        colour = BLUE if place == 0 else GREY
+        axes.fill_between(curve.n, curve.low, curve.high, color=colour, alpha=0.15, linewidth=0)
+        axes.vlines(curve.n, curve.low, curve.high, color=colour, alpha=0.5, linewidth=1)
+        line, width = ("-", 2.4) if place == 0 else ("--", 1.6)
+        axes.plot(curve.n, curve.points, line, color=colour, marker="o", linewidth=width, label=curve.name)
+    for curve in series[:1]:
+        _draw_marks(axes, curve)
+    axes.set_xlabel("labels", fontsize=MEDIUM)
+    axes.set_ylabel("accuracy on the frozen\nholdout (points)", fontsize=MEDIUM)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    if any(curve.n for curve in series):
+        axes.legend(fontsize=MEDIUM, frameon=False, loc="lower right")
+    return _png(figure)
+
+
+def _draw_marks(axes: "Axes", curve: Curve) -> None:
+    for mark in curve.marks:
+        axes.axvline(mark.n, color=ORANGE, linestyle=(0, (4, 3)), linewidth=1.2)
+        axes.annotate(
+            mark.strategy,
+            (mark.n, 0.02),
+            xycoords=("data", "axes fraction"),
+            xytext=(4, 0),
+            textcoords="offset points",
+            rotation=90,
+            fontsize=SMALL,
+            color=ORANGE,
+            va="bottom",
+            bbox={"facecolor": "white", "alpha": 0.7, "linewidth": 0, "pad": 1},
+            parse_math=False,
+        )
+
+
+def stage_clock(rows: Sequence[CycleRow]) -> bytes:
+    """A PNG of the hours that each stage of each cycle took, as stacked bars against the promised hours."""
+    figure, axes = _new_figure(height_in=1.5 + 0.32 * max(1, len(rows)))
+    limit = max((row.limit_hours for row in rows), default=0.0)
+    end = 1.08 * max([limit, *(row.hours for row in rows)])
+    shown = []
+    for place, row in enumerate(rows):
+        left = 0.0
+        for stage in row.stages:
+            seen = stage.hours >= VISIBLE_SHARE * end
+            label = stage.step if seen and stage.step not in shown else None
+            shown += [label] if label else []
+            axes.barh(place, stage.hours, left=left, height=0.62, color=STAGES[stage.step], label=label)
+            left += stage.hours
+        axes.text(row.hours, place, f" {row.hours:.1f} h", va="center", fontsize=SMALL, color=INK)
+    axes.axvline(limit, color=ORANGE, linewidth=1.8, label=f"promised: {limit:g} h")
+    axes.set_yticks(range(len(rows)), [f"cycle {row.number}" for row in rows])
+    axes.set_xlim(0, end)
+    axes.invert_yaxis()
+    axes.set_xlabel("hours from open to decision", fontsize=MEDIUM)
+    figure.legend(fontsize=SMALL, frameon=False, loc="outside upper left", ncols=2)
+    return _png(figure)
+
+
+def thumbnail(uri: str) -> bytes:
+    """A JPEG of the image at most THUMBNAIL pixels a side; a grey tile when it cannot be read."""
+    try:
+        raw = read_bytes(uri)
+        width, height = measure(raw, uri)
+        shrink = min(1.0, THUMBNAIL / max(width, height))
+        size = max(1, round(width * shrink)), max(1, round(height * shrink))
+        # decoding a large JPEG to a small square takes a fraction of the time; the resize gives its shape back
+        image = decode(raw, uri, size=2 * THUMBNAIL if shrink < 0.5 else None).resize(size)
+    except BadImage:
+        image = Image.new("RGB", (THUMBNAIL, THUMBNAIL), GREY)
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=88)
+    return file.getvalue()
+
+
+def _new_figure(*, height_in: float) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure  # a third of a second
+
+    figure = Figure(figsize=(WIDTH_IN, height_in), dpi=DPI, layout="constrained")
+    axes = figure.subplots()
+    axes.tick_params(labelsize=SMALL)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _png(figure: "Figure") -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", metadata={"Software": None})  # which version drew it would change the bytes
+    return file.getvalue()

@@ -1,0 +1,190 @@
+"""What the loop did and why, for people: one HTML file that needs nothing else, and a cycle as markdown."""
+
+import os
+import re
+from base64 import b64encode
+from importlib import resources
+from pathlib import Path
+
+from alloop.curves import Curve, Saving, curve_of, saving
+from alloop.errors import ConfigError, CycleClosed
+from alloop.figures import learning_curve, stage_clock
+from alloop.gallery import show_batch
+from alloop.nouns import Action, Decision
+from alloop.summary import CycleRow, Summary, summarise
+from alloop.workspace import Workspace
+
+__all__ = ["compare", "cycle_markdown", "headline", "verdict", "write_report"]
+
+LISTED = 50
+"""Images that were set aside, and refused answers, that are listed one by one."""
+
+
+def write_report(ws: Workspace, path: Path, *, baseline: Workspace | None = None) -> Path:
+    """Write the project's report to `path` as one HTML file, whole or not at all.
+
+    `baseline` is a second project in which the same loop ran with the strategy `random`, from the same start.
+    """
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder; name the file that the report goes to")
+    page = _render(ws, summarise(ws), summarise(baseline) if baseline else None)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            file.write(page)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)
+    finally:
+        fresh.unlink(missing_ok=True)
+    return path
+
+
+def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters.update(sentence=_sentence, short=_short, png=_data_uri)
+    page = environment.from_string(resources.files("alloop").joinpath("report.html").read_text(encoding="utf-8"))
+    return page.render(
+        s=summary,
+        headline=headline(summary),
+        comparison=compare(summary, baseline) if baseline else None,
+        curve=learning_curve(_curves(summary, baseline)) if any(row.evaluation for row in summary.cycles) else None,
+        has_baseline=baseline is not None,
+        clock=stage_clock(summary.cycles) if summary.cycles else None,
+        galleries={row.number: show_batch(ws, row.number) for row in summary.cycles},
+        listed=LISTED,
+        ladder=ws.config.loop.ladder,
+        rule=ws.config.switching.rule,
+        threshold=ws.config.switching.threshold_points,
+    )
+
+
+def _curves(summary: Summary, baseline: Summary | None) -> list[Curve]:
+    curves = [curve_of(summary, name="the loop")]
+    return curves if baseline is None else [*curves, curve_of(baseline, name="random")]
+
+
+def headline(summary: Summary) -> str:
+    """What the loop achieved, in one sentence."""
+    champion, best = summary.champion, summary.champion_evaluation
+    if champion is None or best is None:
+        return f"No model has been trained yet: {summary.standing}."
+    among = "" if champion.labels == summary.labels else f", trained on {champion.labels} of them,"
+    return (
+        f"After {summary.labels} labels the champion {champion.name}{among} is right on {best.points:.1f}% of the "
+        f"frozen holdout (95% interval {best.low:.1f} to {best.high:.1f}, {best.samples} samples)."
+    )
+
+
+def compare(summary: Summary, baseline: Summary) -> str:
+    """What the loop saved against random, and whether that is more than noise, in one or two sentences."""
+    holdouts = [{row.evaluation.holdout_hash for row in x.cycles if row.evaluation} for x in (summary, baseline)]
+    if holdouts[0] != holdouts[1]:
+        return "Random was measured on another holdout, so the two curves must not be compared."
+    loop, random = _curves(summary, baseline)
+    labels, answers = saving(loop, random), saving(loop.in_answers(), random.in_answers())
+    if labels is None or answers is None:
+        return "There is nothing to compare with random yet."
+    return verdict(labels, answers)
+
+
+def verdict(labels: Saving, answers: Saving) -> str:
+    """What a saving comes to, in words.
+
+    It is judged by answers: an unclear one costs as much as a label, and strategies differ in how many they draw.
+    """
+    costs = _needed(labels, answers)
+    if abs(answers.saved) < 1:
+        return f"Random was as good: {costs}."
+    if answers.is_within_noise:
+        return (
+            f"Within noise: {costs}, but the intervals of the two overlap there. One run of each cannot settle it; "
+            "'alloop backtest' with several seeds can."
+        )
+    if answers.saved > 0:
+        return f"The loop saved {answers.share:.0%}: {costs}."
+    return f"Random was better: {costs}."
+
+
+def _needed(labels: Saving, answers: Saving) -> str:
+    text = (
+        f"for {labels.target_points:.1f} points the loop needed {labels.labels:.0f} labels and random "
+        f"{labels.random_labels:.0f}"
+    )
+    if round(labels.labels) == round(answers.labels) and round(labels.random_labels) == round(answers.random_labels):
+        return text
+    return f"{text}; counting unclear answers, which cost as much, {answers.labels:.0f} and {answers.random_labels:.0f}"
+
+
+def cycle_markdown(ws: Workspace, cycle: int) -> str:
+    """One cycle as markdown for a Prefect artifact, the learning curve up to it as a PNG within the text."""
+    summary = summarise(ws)
+    row = next((row for row in summary.cycles if row.number == cycle), None)
+    if row is None:
+        raise CycleClosed(f"there is no cycle {cycle} in '{summary.project}'; see 'alloop status'")
+    curve = learning_curve([_until(curve_of(summary, name="the loop"), row)]) if row.evaluation else None
+    parts = [
+        f"# {_escape(summary.project)}, cycle {row.number}: {_escape(_short(row.decision))}",
+        _escape(_sentence(row.decision.reason)) if row.decision else "The cycle is open.",
+        _numbers_table(row),
+        f"![learning curve]({_data_uri(curve)})" if curve else "",
+        _stages_table(row),
+        "Annotators are simulated and hours run on a virtual clock." if summary.is_simulated else "",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _until(curve: Curve, row: CycleRow) -> Curve:
+    """The curve as it was when this cycle was evaluated; every cycle before it was evaluated too."""
+    size = row.number + 1
+    marks = tuple(mark for mark in curve.marks if mark.n < (row.labels or 0))
+    n, points, low, high = curve.n[:size], curve.points[:size], curve.low[:size], curve.high[:size]
+    return Curve(curve.name, n, points, low, high, curve.answers[:size], marks)
+
+
+def _numbers_table(row: CycleRow) -> str:
+    found, lift, rate = row.evaluation, row.lift, row.unclear_rate
+    cells = {
+        "strategy": row.cycle.strategy,
+        "labels in all": "–" if row.labels is None else str(row.labels),
+        "batch": ", ".join(f"{count} {outcome}" for outcome, count in row.tally.items()) or str(row.batch),
+        "unclear": "–" if rate is None else f"{rate:.1%}",
+        "accuracy": f"{found.points:.1f} ({found.low:.1f} to {found.high:.1f})" if found else "–",
+        "lift": f"{lift.points:+.2f} ({lift.low:+.2f} to {lift.high:+.2f})" if lift else "not judged",
+        "model": f"{row.challenger.name}{', promoted' if row.promoted else ''}" if row.challenger else "–",
+        "hours": f"{row.hours:.1f} of {row.limit_hours:g}{', overdue' if row.is_overdue else ''}",
+    }
+    rows = "\n".join(f"| {name} | {_escape(value)} |" for name, value in cells.items())
+    return f"| | |\n|---|---|\n{rows}"
+
+
+def _stages_table(row: CycleRow) -> str:
+    lines = [
+        f"| {_escape(stage.step)} | {stage.hours:.2f} | {'–' if stage.work_s is None else f'{stage.work_s:.1f}'} |"
+        for stage in row.stages
+    ]
+    return "\n".join(["| stage | hours | work, s |", "|---|---:|---:|", *lines])
+
+
+def _short(decision: Decision | None) -> str:
+    """A decision in two words."""
+    if decision is None:
+        return "open"
+    moves = decision.action in (Action.START, Action.SWITCH)
+    return f"{decision.action} → {decision.strategy}" if moves else decision.action.value
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
+def _escape(text: str) -> str:
+    """Text that markdown takes literally, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))
+
+
+def _data_uri(png: bytes) -> str:
+    return f"data:image/png;base64,{b64encode(png).decode()}"

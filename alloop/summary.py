@@ -1,0 +1,318 @@
+"""Where a project stands, as one frozen record: what status, the table, the Prefect artifact and the report all show."""
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from alloop.ledger.samples import Refused
+from alloop.nouns import (
+    STEPS,
+    Action,
+    Cycle,
+    Decision,
+    Evaluation,
+    Flag,
+    Lane,
+    Lift,
+    ModelVersion,
+    Outcome,
+    Refusal,
+    Stage,
+    Task,
+)
+from alloop.sla import cycle_age, stage_ages, to_hours
+from alloop.workspace import Workspace
+
+__all__ = ["Counts", "CycleRow", "OpenCycle", "StageRow", "Summary", "summarise"]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many samples are where; `holdout` counts the frozen ones, once it is frozen."""
+
+    samples: int
+    pool: int
+    unlabelled: int
+    holdout: int
+    holdout_is_frozen: bool
+
+
+@dataclass(frozen=True)
+class StageRow:
+    """The clock of one step: hours on the project's clock, and seconds that the processor worked (None: unfinished)."""
+
+    step: str
+    hours: float
+    work_s: float | None
+    is_finished: bool
+
+
+@dataclass(frozen=True)
+class CycleRow:
+    """One cycle, closed or open: what stands in the ledger already, None for what does not.
+
+    `tally` and `batch` leave out the samples of a holdout to be. `evaluation` is the challenger's, and `promoted` says
+    whether the challenger became champion then.
+    """
+
+    cycle: Cycle
+    batch: int
+    tally: Mapping[Outcome, int]
+    challenger: ModelVersion | None
+    evaluation: Evaluation | None
+    decision: Decision | None
+    promoted: bool
+    stages: tuple[StageRow, ...]
+    hours: float
+    limit_hours: float
+
+    @property
+    def number(self) -> int:
+        """The cycle's number."""
+        return self.cycle.number
+
+    @property
+    def labels(self) -> int | None:
+        """The size of the training set, all cycles so far together."""
+        return self.challenger.labels if self.challenger else None
+
+    @property
+    def lift(self) -> Lift | None:
+        """The lift that was judged; None when there was none to judge."""
+        return self.decision.lift if self.decision else None
+
+    @property
+    def unclear(self) -> int:
+        """Answers that were unclear or skipped."""
+        return self.tally.get(Outcome.UNCLEAR, 0) + self.tally.get(Outcome.SKIPPED, 0)
+
+    @property
+    def unclear_rate(self) -> float | None:
+        """Share of the answers that were unclear or skipped; None before the batch is closed."""
+        answered = self.tally.get(Outcome.LABELLED, 0) + self.unclear
+        return self.unclear / answered if answered else None
+
+    @property
+    def is_overdue(self) -> bool:
+        """Whether it takes, or took, longer than promised."""
+        return self.hours > self.limit_hours
+
+
+@dataclass(frozen=True)
+class OpenCycle:
+    """The cycle at work: the step it is in, and how many of the samples that people were asked they have answered."""
+
+    number: int
+    strategy: str
+    step: str
+    answered: int
+    asked: int
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Where a project stands at `now`. With `is_simulated` the annotators, their answers and all hours are made up."""
+
+    project: str
+    task: Task
+    now: datetime
+    is_simulated: bool
+    counts: Counts
+    cycles: tuple[CycleRow, ...]
+    open_cycle: OpenCycle | None
+    champion: ModelVersion | None
+    champion_evaluation: Evaluation | None
+    set_aside: tuple[Refused, ...]
+    refusals: tuple[Refusal, ...]
+    flags: tuple[Flag, ...]
+    annotator_hours: float
+    limit_hours: float
+
+    @property
+    def labels(self) -> int:
+        """Labels that the newest trained model learnt from; 0 before there is one."""
+        return next((row.labels for row in reversed(self.cycles) if row.labels is not None), 0)
+
+    @property
+    def unclear(self) -> int:
+        """Answers of all cycles that were unclear or skipped; they cost people as much as labels."""
+        return sum(row.unclear for row in self.cycles)
+
+    @property
+    def set_aside_by_cause(self) -> Mapping[str, int]:
+        """{cause: images}, the commonest first."""
+        return dict(Counter(refused.cause for refused in self.set_aside).most_common())
+
+    @property
+    def standing(self) -> str:
+        """What the loop is doing now, as a sentence without a full stop."""
+        if self.open_cycle is not None:
+            at = self.open_cycle
+            waits = f", {at.answered} of {at.asked} samples are answered" if at.step == "wait_for_labels" else ""
+            return f"cycle {at.number} ('{at.strategy}') is at {at.step}{waits}"
+        last = self.cycles[-1].decision if self.cycles else None
+        if last is None:
+            return "no cycle has been opened yet"
+        if last.action in (Action.HOLD, Action.STOP):
+            return "the loop is on hold" if last.action is Action.HOLD else "the loop has ended"
+        return f"no cycle is open; the next one uses '{last.strategy}'"
+
+    def to_json(self) -> dict[str, Any]:
+        """The summary as plain JSON values: `alloop status --json`. Keys are stable; times are ISO 8601 in UTC.
+
+        `project, task, now, simulated, standing, labels, unclear, annotator_hours, limit_hours`; `counts` {samples, pool,
+        unlabelled, holdout, holdout_frozen}; `set_aside` {cause: images}; `champion` {version, cycle, labels, sha256,
+        accuracy} or null; `open_cycle` {number, strategy, step, answered, asked} or null; `cycles`, a list of {number,
+        strategy, opened_at, closed_at, nominal, batch, outcomes {outcome: samples}, unclear_rate, labels, version,
+        promoted, accuracy, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
+        stages [{step, hours, work_s, finished}]}; `flags` [{cycle, stage, kind, hours, at}]; `refusals` [{where,
+        reason}]. `accuracy` is {points, low, high, samples} or null, `lift` {points, low, high} or null.
+        """
+        return {
+            "project": self.project,
+            "task": self.task.value,
+            "now": self.now.isoformat(),
+            "simulated": self.is_simulated,
+            "standing": self.standing,
+            "labels": self.labels,
+            "unclear": self.unclear,
+            "annotator_hours": self.annotator_hours,
+            "limit_hours": self.limit_hours,
+            "counts": _counts_json(self.counts),
+            "set_aside": dict(self.set_aside_by_cause),
+            "champion": _champion_json(self.champion, self.champion_evaluation),
+            "open_cycle": vars(self.open_cycle).copy() if self.open_cycle else None,
+            "cycles": [_cycle_json(row) for row in self.cycles],
+            "flags": [vars(flag) | {"at": flag.at.isoformat()} for flag in self.flags],
+            "refusals": [{"where": refusal.where, "reason": refusal.reason} for refusal in self.refusals],
+        }
+
+
+def summarise(ws: Workspace) -> Summary:
+    """Where the project stands now, read from its ledger."""
+    ledger, now = ws.ledger, ws.clock.now()
+    decisions = {decision.cycle: decision for decision in ledger.decisions.all()}
+    cycles = tuple(_row(ws, cycle, decisions.get(cycle.number), now) for cycle in ledger.cycles.all())
+    champion = ledger.models.champion()
+    return Summary(
+        project=ws.config.project.name,
+        task=ws.config.project.task,
+        now=now,
+        is_simulated=ws.is_simulated,
+        counts=_counts(ws),
+        cycles=cycles,
+        open_cycle=_open_cycle(ws, cycles),
+        champion=champion,
+        champion_evaluation=ledger.models.evaluation(champion.name) if champion else None,
+        set_aside=ledger.samples.aside(),
+        refusals=tuple(Refusal(where, reason) for where, reason in ledger.labels.refusals()),
+        flags=ledger.decisions.flags(),
+        annotator_hours=ledger.labels.annotator_hours(),
+        limit_hours=ws.limits.cycle_hours,
+    )
+
+
+def _counts(ws: Workspace) -> Counts:
+    counts, frozen = ws.ledger.samples.counts(), ws.ledger.holdout.frozen()
+    return Counts(
+        samples=counts["samples"],
+        pool=counts.get("pool", 0),
+        unlabelled=counts["unlabelled"],
+        holdout=len(frozen[1]) if frozen else counts.get("holdout", 0),
+        holdout_is_frozen=frozen is not None,
+    )
+
+
+def _row(ws: Workspace, cycle: Cycle, decision: Decision | None, now: datetime) -> CycleRow:
+    ledger, number = ws.ledger, cycle.number
+    stages, tally = ledger.steps.of(number), ledger.batches.tally(number)
+    challenger = next(iter(ledger.models.of(number)), None)
+    promoted = next((stage.facts.get("promoted") for stage in stages if stage.step == "holdout_eval"), None)
+    return CycleRow(
+        cycle=cycle,
+        batch=sum(item.lane is not Lane.HOLDOUT for item in ledger.batches.get(number).items),
+        tally={outcome: tally[outcome] for outcome in Outcome if outcome in tally},
+        challenger=challenger,
+        evaluation=ledger.models.evaluation(challenger.name) if challenger else None,
+        decision=decision,
+        promoted=promoted is not None,
+        stages=_stage_rows(cycle, stages, now),
+        hours=to_hours(cycle_age(cycle, now)),
+        limit_hours=ws.limits.cycle_hours,
+    )
+
+
+def _stage_rows(cycle: Cycle, stages: tuple[Stage, ...], now: datetime) -> tuple[StageRow, ...]:
+    ages = stage_ages(cycle, stages, now)
+    return tuple(StageRow(x.step, to_hours(ages[x.step]), x.work_s, x.finished_at is not None) for x in stages)
+
+
+def _open_cycle(ws: Workspace, cycles: tuple[CycleRow, ...]) -> OpenCycle | None:
+    if not cycles or cycles[-1].cycle.closed_at is not None:
+        return None
+    last = cycles[-1]
+    done = {stage.step for stage in last.stages if stage.is_finished}
+    answered, asked = ws.ledger.labels.pending(last.number)
+    step = next((step for step in STEPS if step not in done), STEPS[-1])
+    return OpenCycle(last.number, last.cycle.strategy, step, answered, asked)
+
+
+def _counts_json(counts: Counts) -> dict[str, Any]:
+    return {
+        "samples": counts.samples,
+        "pool": counts.pool,
+        "unlabelled": counts.unlabelled,
+        "holdout": counts.holdout,
+        "holdout_frozen": counts.holdout_is_frozen,
+    }
+
+
+def _champion_json(champion: ModelVersion | None, evaluation: Evaluation | None) -> dict[str, Any] | None:
+    if champion is None:
+        return None
+    return {
+        "version": champion.name,
+        "cycle": champion.cycle,
+        "labels": champion.labels,
+        "sha256": champion.sha256,
+        "accuracy": _accuracy_json(evaluation),
+    }
+
+
+def _accuracy_json(evaluation: Evaluation | None) -> dict[str, Any] | None:
+    if evaluation is None:
+        return None
+    return {name: getattr(evaluation, name) for name in ("points", "low", "high", "samples")}
+
+
+def _cycle_json(row: CycleRow) -> dict[str, Any]:
+    decision, lift, cycle = row.decision, row.lift, row.cycle
+    return {
+        "number": cycle.number,
+        "strategy": cycle.strategy,
+        "opened_at": cycle.opened_at.isoformat(),
+        "closed_at": cycle.closed_at.isoformat() if cycle.closed_at else None,
+        "nominal": cycle.nominal,
+        "batch": row.batch,
+        "outcomes": {outcome.value: row.tally.get(outcome, 0) for outcome in Outcome},
+        "unclear_rate": row.unclear_rate,
+        "labels": row.labels,
+        "version": row.challenger.name if row.challenger else None,
+        "promoted": row.promoted,
+        "accuracy": _accuracy_json(row.evaluation),
+        "lift": vars(lift).copy() if lift else None,
+        "action": decision.action.value if decision else None,
+        "next_strategy": decision.strategy if decision else None,
+        "reason": decision.reason if decision else None,
+        "threshold_points": decision.threshold_points if decision else None,
+        "firm": decision.firm if decision else None,
+        "hours": row.hours,
+        "limit_hours": row.limit_hours,
+        "overdue": row.is_overdue,
+        "stages": [
+            {"step": stage.step, "hours": stage.hours, "work_s": stage.work_s, "finished": stage.is_finished}
+            for stage in row.stages
+        ],
+    }

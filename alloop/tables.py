@@ -1,0 +1,72 @@
+"""The table of cycles for a terminal."""
+
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+from rich.text import Text
+
+from alloop.nouns import Evaluation, Lift
+from alloop.summary import CycleRow, Summary
+
+__all__ = ["cycle_table", "stage_lines"]
+
+
+def cycle_table(summary: Summary) -> Table:
+    """One row a cycle, at most 100 columns wide; a cycle over its promised hours is red and marked with "!"."""
+    caption = f"{_upper(summary.standing)}."
+    table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False, caption=caption, caption_justify="left")
+    for name in ("cycle", "labels", "accuracy [95%]", "lift [95%]"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("strategy", overflow="fold", min_width=10, max_width=18)
+    table.add_column("decision", no_wrap=True)
+    table.add_column("unclear", justify="right", no_wrap=True)
+    table.add_column(f"h / {summary.limit_hours:g}", justify="right", no_wrap=True)
+    for row in summary.cycles:
+        table.add_row(*_cells(row))
+    return table
+
+
+def stage_lines(summary: Summary) -> list[str]:
+    """What `alloop status` says above the table: pool, champion, flags, and the clocks of the open cycle."""
+    counts, champion = summary.counts, summary.champion
+    lines = [
+        f"project   {summary.project}{' (simulated annotators, virtual hours)' if summary.is_simulated else ''}",
+        f"pool      {counts.pool} samples, {counts.unlabelled} unlabelled; holdout {counts.holdout}"
+        f"{'' if counts.holdout_is_frozen else ' (not frozen yet)'}; {len(summary.set_aside)} set aside",
+        f"champion  {f'{champion.name}, trained on {champion.labels} labels' if champion else 'none yet'}",
+    ]
+    if summary.open_cycle is not None:
+        clocks = (f"{stage.step} {stage.hours:.1f} h" for stage in summary.cycles[-1].stages)
+        lines.append(f"clocks    {', '.join(clocks) or 'no step has begun'}")
+    lines += [
+        f"flag      cycle {flag.cycle}: {flag.stage} {flag.kind} after {flag.hours:.1f} h" for flag in summary.flags
+    ]
+    if not summary.cycles:
+        lines.append(f"loop      {summary.standing}")
+    return lines
+
+
+def _cells(row: CycleRow) -> list[Text]:
+    rate = row.unclear_rate
+    hours = Text(f"{row.hours:.1f}!", style="bold red") if row.is_overdue else Text(f"{row.hours:.1f}")
+    return [
+        Text(str(row.number)),
+        Text("–" if row.labels is None else str(row.labels)),
+        Text(_accuracy(row.evaluation)),
+        Text(_lift(row.lift)),
+        Text(row.cycle.strategy),
+        Text(row.decision.action.value if row.decision else "open"),
+        Text("–" if rate is None else f"{rate:.0%}"),
+        hours,
+    ]
+
+
+def _accuracy(found: Evaluation | None) -> str:
+    return "–" if found is None else f"{found.points:.1f} [{found.low:.1f}, {found.high:.1f}]"
+
+
+def _lift(lift: Lift | None) -> str:
+    return "–" if lift is None else f"{lift.points:+.1f} [{lift.low:+.1f}, {lift.high:+.1f}]"
+
+
+def _upper(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,1 @@
+"""Prefect flows: source that Prefect runs. They call tasks and hold no logic of their own."""
