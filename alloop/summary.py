@@ -23,6 +23,7 @@ from alloop.nouns import (
     Task,
 )
 from alloop.sla import cycle_age, stage_ages, to_hours
+from alloop.summary_json import champion_json, counts_json, cycle_json
 from alloop.workspace import Workspace
 
 __all__ = ["Counts", "CycleRow", "OpenCycle", "StageRow", "Summary", "summarise"]
@@ -180,11 +181,11 @@ class Summary:
             "unclear": self.unclear,
             "annotator_hours": self.annotator_hours,
             "limit_hours": self.limit_hours,
-            "counts": _counts_json(self.counts),
+            "counts": counts_json(self.counts),
             "set_aside": dict(self.set_aside_by_cause),
-            "champion": _champion_json(self.champion, self.champion_evaluation),
+            "champion": champion_json(self.champion, self.champion_evaluation),
             "open_cycle": vars(self.open_cycle).copy() if self.open_cycle else None,
-            "cycles": [_cycle_json(row) for row in self.cycles],
+            "cycles": [cycle_json(row) for row in self.cycles],
             "flags": [vars(flag) | {"at": flag.at.isoformat()} for flag in self.flags],
             "refusals": [{"where": refusal.where, "reason": refusal.reason} for refusal in self.refusals],
         }
@@ -257,62 +258,3 @@ def _open_cycle(ws: Workspace, cycles: tuple[CycleRow, ...]) -> OpenCycle | None
     answered, asked = ws.ledger.labels.pending(last.number)
     step = next((step for step in STEPS if step not in done), STEPS[-1])
     return OpenCycle(last.number, last.cycle.strategy, step, answered, asked)
-
-
-def _counts_json(counts: Counts) -> dict[str, Any]:
-    return {
-        "samples": counts.samples,
-        "pool": counts.pool,
-        "unlabelled": counts.unlabelled,
-        "holdout": counts.holdout,
-        "holdout_frozen": counts.holdout_is_frozen,
-    }
-
-
-def _champion_json(champion: ModelVersion | None, evaluation: Evaluation | None) -> dict[str, Any] | None:
-    if champion is None:
-        return None
-    return {
-        "version": champion.name,
-        "cycle": champion.cycle,
-        "labels": champion.labels,
-        "sha256": champion.sha256,
-        "accuracy": _accuracy_json(evaluation),
-    }
-
-
-def _accuracy_json(evaluation: Evaluation | None) -> dict[str, Any] | None:
-    if evaluation is None:
-        return None
-    return {name: getattr(evaluation, name) for name in ("points", "low", "high", "samples")}
-
-
-def _cycle_json(row: CycleRow) -> dict[str, Any]:
-    decision, lift, cycle = row.decision, row.lift, row.cycle
-    return {
-        "number": cycle.number,
-        "strategy": cycle.strategy,
-        "opened_at": cycle.opened_at.isoformat(),
-        "closed_at": cycle.closed_at.isoformat() if cycle.closed_at else None,
-        "nominal": cycle.nominal,
-        "batch": row.batch,
-        "outcomes": {outcome.value: row.tally.get(outcome, 0) for outcome in Outcome},
-        "unclear_rate": row.unclear_rate,
-        "labels": row.labels,
-        "version": row.challenger.name if row.challenger else None,
-        "promoted": row.promoted,
-        "accuracy": _accuracy_json(row.evaluation),
-        "lift": vars(lift).copy() if lift else None,
-        "action": decision.action.value if decision else None,
-        "next_strategy": decision.strategy if decision else None,
-        "reason": decision.reason if decision else None,
-        "threshold_points": decision.threshold_points if decision else None,
-        "firm": decision.firm if decision else None,
-        "hours": row.hours,
-        "limit_hours": row.limit_hours,
-        "overdue": row.is_overdue,
-        "stages": [
-            {"step": stage.step, "hours": stage.hours, "work_s": stage.work_s, "finished": stage.is_finished}
-            for stage in row.stages
-        ],
-    }

@@ -16,6 +16,7 @@ __all__ = ["Clusters", "k_center", "weighted_kmeans"]
 
 ROUNDS = 10  # Lloyd's steps; chosen on development seeds, more did not save labels (shared measurements, 2026-11)
 AHEAD = 256  # rows k_center looks at between two updates of all distances
+TRIALS = 4  # draws per seed
 EVEN = 1e-3  # added to every weight, so that a point of weight 0 still has a say in where its centre lies
 
 
@@ -48,7 +49,7 @@ def weighted_kmeans(
     if fixed is not None and len(fixed):
         free = nearest(points, fixed)[0]
     pull = weights if weights.any() else np.ones_like(weights)
-    seeds = draw_spread(k, pull, free, euclidean(points), rng)
+    seeds = draw_spread(k, pull, free, euclidean(points), rng=rng, trials=TRIALS)
     if not len(seeds):
         return Clusters(points[:0], np.full(len(points), -1))
     centres = points[seeds]

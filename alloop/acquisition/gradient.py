@@ -27,7 +27,7 @@ def gradient_distances(probabilities: Floats, embeddings: Floats) -> Distances:
     residuals = _residuals(probabilities)
     lengths = squared_lengths(residuals) * squared_lengths(embeddings)
 
-    def distances(rows: Integers | slice, others: Integers) -> Floats:
+    def distances(rows: Integers | slice, others: Integers | slice) -> Floats:
         product: Floats = residuals[rows] @ residuals[others].T
         product *= embeddings[rows] @ embeddings[others].T
         product *= -2

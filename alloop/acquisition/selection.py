@@ -93,7 +93,7 @@ def select_gradients(candidates: Candidates, n: int, rng: np.random.Generator) -
     first = top_rows(gradient_lengths(candidates.probabilities, candidates.points), min(n, 1), rng)
     start = distances(slice(None), first).min(axis=1, initial=np.inf)
     start[first] = 0
-    others = draw_spread(n - len(first), np.ones_like(candidates.scores), start, distances, rng)
+    others = draw_spread(n - len(first), np.ones_like(candidates.scores), start, distances, rng=rng)
     return filled(candidates.scores, plain(np.concatenate([first, others])), n, rng)
 
 

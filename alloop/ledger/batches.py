@@ -45,7 +45,7 @@ class Batches:
             self._refuse_leaks(session, items)
             if items:
                 rows = [self._row(lease.cycle, item) for item in items]
-                session.connection().execute(insert(BatchItemRow.__table__), rows)
+                session.connection().execute(insert(BatchItemRow), rows)
 
     def _refuse_leaks(self, session: Session, items: Sequence[BatchItem]) -> None:
         lanes = {item.sample.id: item.lane for item in items}
@@ -100,7 +100,7 @@ class Batches:
 
     def confirm(self, cycle: int, refs: Mapping[str, str]) -> None:
         """Note the task refs {sample id: ref} that the tool gave; the first ref of a sample stays."""
-        mine = update(BatchItemRow.__table__).where(
+        mine = update(BatchItemRow).where(
             BatchItemRow.project == self._project,
             BatchItemRow.cycle == cycle,
             BatchItemRow.sample_id == bindparam("sample"),

@@ -56,9 +56,13 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[Session]:
         """A read-only session."""
-        with self._turn, _busy_is_transient(), self._engine.connect() as connection:
-            with Session(bind=connection) as session:
-                yield session
+        with (
+            self._turn,
+            _busy_is_transient(),
+            self._engine.connect() as connection,
+            Session(bind=connection) as session,
+        ):
+            yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
@@ -72,7 +76,7 @@ class Database:
         """Insert the rows whose keys are new and leave the others as they are."""
         if rows:
             insert = sqlite.insert if self.is_sqlite else postgresql.insert
-            session.connection().execute(insert(table.__table__).on_conflict_do_nothing(), list(rows))
+            session.connection().execute(insert(table).on_conflict_do_nothing(), list(rows))
 
     def close(self) -> None:
         """Give the connections back."""

@@ -10,7 +10,7 @@ from alloop.clock import Clock
 from alloop.errors import HoldoutLeak
 from alloop.ledger.database import Database
 from alloop.ledger.samples import chunks, to_sample
-from alloop.ledger.tables import BatchItemRow, HoldoutFreezeRow, HoldoutItemRow, SampleRow
+from alloop.ledger.tables import BatchItemRow, HoldoutFreezeRow, HoldoutItemRow, SampleRow, SetAsideRow
 from alloop.nouns import Content, Sample, Split, TrainingLabel
 
 __all__ = ["Holdout", "freeze_holdout"]
@@ -49,9 +49,14 @@ class Holdout:
 
     def _set_straddlers_aside(self, session: Session) -> None:
         groups = select(SampleRow.group).filter_by(project=self._project, split=Split.HOLDOUT)
-        shared = update(SampleRow).filter_by(project=self._project, split=Split.POOL)
-        shared = shared.where(SampleRow.group.in_(groups.where(SampleRow.group.is_not(None))))
-        session.execute(shared.values(split=Split.ASIDE), execution_options={"synchronize_session": False})
+        mates = select(SampleRow.uri, SampleRow.group).filter_by(project=self._project, split=Split.POOL)
+        found = session.execute(mates.where(SampleRow.group.in_(groups.where(SampleRow.group.is_not(None))))).all()
+        key = {"project": self._project, "cause": "holdout", "at": self._clock.now()}
+        asides = [{**key, "uri": uri, "reason": f"has its group '{group}' in the holdout"} for uri, group in found]
+        self._database.insert_new(session, SetAsideRow, asides)
+        for some in chunks([uri for uri, _ in found]):
+            shared = update(SampleRow).filter_by(project=self._project).where(SampleRow.uri.in_(some))
+            session.execute(shared.values(split=Split.ASIDE), execution_options={"synchronize_session": False})
 
     def freeze(self, contents: Mapping[str, Content], *, digest: str, dropped: int) -> str:
         """Freeze the holdout with these answers; its hash, or the hash it was frozen with before."""

@@ -113,15 +113,26 @@ class Samples:
         }
 
     def _refresh(self, session: Session, files: Sequence[SampleFile]) -> None:
-        same = update(SampleRow.__table__).where(SampleRow.project == self._project, SampleRow.id == bindparam("key"))
+        """Note the files as they are now; one that holds what was added again comes back into the pool."""
+        if not files:
+            return
+        same = update(SampleRow).where(SampleRow.project == self._project, SampleRow.id == bindparam("key"))
+        seen = same.values(size_bytes=bindparam("size"), mtime_ns=bindparam("mtime"))
         rows = [{"key": file.sample.id, "size": file.size_bytes, "mtime": file.mtime_ns} for file in files]
-        if rows:
-            values = same.values(size_bytes=bindparam("size"), mtime_ns=bindparam("mtime"))
-            session.connection().execute(values, rows)
-        aside = session.get(SetAsideRow, (self._project, file.sample.uri))
-        if aside is not None and aside.cause in SPOILT:  # the file is what it was again
-            session.delete(aside)
-            row.split = file.sample.split.value if row.split == Split.ASIDE else row.split
+        session.connection().execute(seen, rows)
+        spoilt = select(SetAsideRow.uri).filter_by(project=self._project).where(SetAsideRow.cause.in_(SPOILT))
+        for some in chunks([file.sample.uri for file in files]):
+            self._bring_back(session, session.scalars(spoilt.where(SetAsideRow.uri.in_(some))).all())
+
+    def _bring_back(self, session: Session, uris: Sequence[str]) -> None:
+        """Forget what was wrong with these files; a sample returns to the pool unless its group is in the holdout now."""
+        measured = select(SampleRow.group).filter_by(project=self._project, split=Split.HOLDOUT)
+        away = select(SampleRow.uri).filter_by(project=self._project, split=Split.ASIDE)
+        leaks = set(session.scalars(away.where(SampleRow.uri.in_(uris), SampleRow.group.in_(measured))))
+        back = [uri for uri in uris if uri not in leaks]
+        self._forget_refusals(session, back)
+        pooled = update(SampleRow).filter_by(project=self._project, split=Split.ASIDE).where(SampleRow.uri.in_(back))
+        session.execute(pooled.values(split=Split.POOL), execution_options={"synchronize_session": False})
 
     def _forget_refusals(self, session: Session, uris: Sequence[str]) -> None:
         for some in chunks(uris):

@@ -85,7 +85,7 @@ def test_drawing_follows_weight_times_squared_distance() -> None:
     points, weights = np.array([[1.0], [-2.0]], dtype=np.float32), np.array([1.0, 2.0], dtype=np.float32)
     start = np.array([1.0, 4.0], dtype=np.float32)
     rng = np.random.default_rng(0)
-    far = sum(int(draw_spread(1, weights, start, euclidean(points), rng)[0]) for _ in range(2000))
+    far = sum(int(draw_spread(1, weights, start, euclidean(points), rng=rng)[0]) for _ in range(2000))
     assert far / 2000 == pytest.approx(8 / 9, abs=0.02)
 
 
@@ -94,10 +94,10 @@ def test_later_draws_follow_the_true_distance_and_not_the_bound() -> None:
     points = np.array([[10.0], [10.001], [1.0]], dtype=np.float32)
     start = np.array([100.0, 100.0, 1.0], dtype=np.float32)
     for seed in range(50):
-        rows = draw_spread(2, np.ones(3, np.float32), start, euclidean(points), np.random.default_rng(seed))
+        rows = draw_spread(2, np.ones(3, np.float32), start, euclidean(points), rng=np.random.default_rng(seed))
         assert 2 in rows
 
 
 def test_nothing_is_drawn_where_nothing_weighs() -> None:
-    rows = draw_spread(3, np.zeros(4, np.float32), np.ones(4, np.float32), euclidean(LINE), np.random.default_rng(0))
+    rows = draw_spread(3, np.zeros(4, np.float32), np.ones(4, np.float32), euclidean(LINE), rng=np.random.default_rng(0))
     assert rows.tolist() == []

@@ -66,14 +66,14 @@ class Failing:
         return int(self.step(ws, cycle))
 
 
-async def test_a_cycle_is_one_flow_run_of_seven_tasks_in_a_chain(make_project: Callable[..., Path]) -> None:
+def test_a_cycle_is_one_flow_run_of_seven_tasks_in_a_chain(make_project: Callable[..., Path]) -> None:
     config = make_project(loop="start = 21")
     assert run_cycle(str(config), "digits", open_first(config)) == "digits/0"
-    async with get_client() as client:
+    with get_client(sync_client=True) as client:
         named = FlowRunFilter(name=FlowRunFilterName(any_=["cycle-0"]))
-        runs = await client.read_flow_runs(flow_run_filter=named, limit=50)
+        runs = client.read_flow_runs(flow_run_filter=named, limit=50)
         newest = max(runs, key=lambda run: run.start_time)
-        tasks = {run.name.rsplit("-", 1)[0]: run for run in await client.read_task_runs(flow_run_filter=_only(newest))}
+        tasks = {run.name.rsplit("-", 1)[0]: run for run in client.read_task_runs(flow_run_filter=_only(newest))}
     chain = [name.replace("_", "-") for name in STEPS]
     assert set(tasks) == {*chain, "publish"}
     assert all(run.state.is_completed() for run in tasks.values())
@@ -86,13 +86,11 @@ def _only(run: Any) -> FlowRunFilter:
     return FlowRunFilter.model_validate({"id": {"any_": [run.id]}})
 
 
-async def test_a_cycle_leaves_a_page_with_the_curve_and_the_decision(make_project: Callable[..., Path]) -> None:
+def test_a_cycle_leaves_a_page_with_the_curve_and_the_decision(make_project: Callable[..., Path]) -> None:
     config = make_project()
     run_cycle(str(config), "digits", open_first(config))
-    async with get_client() as client:
-        found = await client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["alloop-digits"]))
-        )
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["alloop-digits"])))
     page = str(max(found, key=lambda one: one.created).data)
     assert "data:image/png;base64," in page
     assert "margin" in page
