@@ -29,9 +29,10 @@ def score_unlabelled(ws: Workspace, lease: Lease) -> None:
             ws.ledger.samples.unlabelled(shard=ws.config.loop.shard),
             lambda samples, seed: _score_shard(ws, samples, strategy, champion, seed),
             folder=ws.config.state / "scores" / f"{ws.config.project.name}-{lease.cycle:04d}",
-            version=f"{champion.sha256 if champion else 'none'} {strategy.name} {ws.config.project.seed}",
+            version=f"{champion.sha256 if champion else 'none'} {strategy.name}",
+            seed=int(ws.dice(lease.cycle, "scores").integers(2**62)),
             total=ws.ledger.samples.counts()["unlabelled"],
-            progress=ws.progress,
+            progress=ws.progress_of(lease.cycle),
         )
     )
     unusable = [key for file in files for key in file.unusable]
@@ -161,7 +162,8 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
 def _unit(embeddings: Floats | None) -> Floats:
     assert embeddings is not None, "the model was asked for embeddings"
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
-    return np.divide(embeddings, lengths, out=np.zeros_like(embeddings), where=lengths > 0)
+    unit: Floats = np.divide(embeddings, lengths, out=np.zeros_like(embeddings), where=lengths > 0)
+    return unit
 
 
 def _group_numbers(samples: Sequence[Sample]) -> Integers:

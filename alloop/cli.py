@@ -223,7 +223,9 @@ def demo(
         raise ConfigError(f"there is no demo for '{task}' yet; use --task classify")
     from alloop.progress import shown_progress
 
-    os.environ.setdefault("PREFECT_HOME", str(out.absolute() / "prefect"))
+    home = out.absolute() / "prefect"
+    home.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("PREFECT_HOME", str(home))
     _quiet_prefect()
     with shown_progress() as progress:
         progress("starting Prefect", 0, 0)

@@ -145,7 +145,7 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
         if lease is not None:
             ws.ledger.labels.record(ws.tool.name, ws.tool.changed_since(ws.ledger.labels.cursor(ws.tool.name)))
             answered, asked = ws.ledger.labels.pending(cycle)
-            ws.progress(f"cycle {cycle}: waiting for labels", answered, asked)
+            ws.progress_of(cycle)("waiting for labels", answered, asked)
             if answered < asked:
                 raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
             _close_batch(ws, lease)

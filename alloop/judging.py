@@ -35,7 +35,7 @@ def train(ws: Workspace, lease: Lease, replicate: int) -> None:
     seed = int(ws.dice(cycle, f"train {replicate}").integers(2**31))
     with tempfile.TemporaryDirectory(dir=ws.config.state, prefix="training-") as folder:
         file = ws.new_model().fit(
-            label_set.labels, parent=parent, out_dir=Path(folder), seed=seed, progress=ws.progress
+            label_set.labels, parent=parent, out_dir=Path(folder), seed=seed, progress=ws.progress_of(cycle)
         )
         digest = ws.registry.store(file)
     version = ModelVersion(

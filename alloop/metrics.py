@@ -62,8 +62,12 @@ def _group_numbers(holdout: Sequence[TrainingLabel]) -> Integers:
 def accuracy(of: Results, rng: np.random.Generator) -> tuple[float, float, float]:
     """(points, low, high): accuracy in points with its 95 % bootstrap interval."""
     means = _resampled_means(of.correct, of.groups, rng)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return 100 * float(of.correct.mean(dtype=np.float64)), 100 * float(low), 100 * float(high)
+    low, high = (float(edge) for edge in np.percentile(means, [2.5, 97.5]))
+    mean, groups = float(of.correct.mean(dtype=np.float64)), int(of.groups.max()) + 1
+    if mean in (0.0, 1.0):  # resampling sees no doubt then; the rule of three does (Hanley & Lippman-Hand 1983)
+        doubt = min(1.0, 3 / groups)
+        low, high = min(low, 1 - doubt) if mean else 0.0, 1.0 if mean else doubt
+    return 100 * mean, 100 * low, 100 * high
 
 
 def lift(now: Results, before: Results, rng: np.random.Generator, *, seed_sd_points: float) -> Lift:

@@ -52,13 +52,14 @@ def _bar() -> Iterator[Progress]:
 
 @contextmanager
 def _lines() -> Iterator[Progress]:
-    last = {"what": "", "at": 0.0}
+    shown, since = "", 0.0
 
     def progress(what: str, done: int, total: int) -> None:
+        nonlocal shown, since
         now = time.monotonic()
-        if what == last["what"] and (done < total or not total) and now - float(last["at"]) < LINE_EVERY_S:
+        if what == shown and (done < total or not total) and now - since < LINE_EVERY_S:
             return
-        last.update(what=what, at=now)
+        shown, since = what, now
         print(f"{what}: {done} of {total}" if total else what, file=sys.stderr, flush=True)
 
     yield progress

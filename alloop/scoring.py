@@ -71,22 +71,21 @@ def score_shards(
     *,
     folder: Path,
     version: str,
+    seed: int,
     total: int,
     progress: Progress = no_progress,
 ) -> Iterator[ScoreFile]:
-    """Score each shard with `score(samples, seed)`, unless its file is there already.
+    """Score each shard with `score(samples, its seed)`, unless its file is there already.
 
-    `version` names the model and strategy; `seed` belongs to the shard's samples, so it does not matter who scores
-    which shard, or in which order.
+    `version` names the model and strategy. A shard's seed comes from `seed` and the shard's place, so it does not
+    matter who scores which shard, or when.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = 0
-    for samples in shards:
-        name = _shard_name(samples, version)
-        path = folder / f"{name[:32]}.parquet"
+    for place, samples in enumerate(shards):
+        path = folder / f"{place:06d}-{_shard_name(samples, version)[:24]}.parquet"
         if not path.exists():
-            scores, probabilities = score(samples, int(name[:15], 16))
-            _write(path, samples, scores, probabilities)
+            _write(path, samples, *score(samples, seed + place))
         ids = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
         unusable = tuple(sample.id for sample in samples if sample.id not in ids)
         done += len(samples)

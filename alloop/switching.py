@@ -136,7 +136,8 @@ def _choose(
         f"{verdict.because}, and with that every strategy of the ladder has failed in a row: returns are diminishing"
     )
     if rules.on_exhausted == "continue":
-        return Action.SWITCH, following, f"{because}; the loop goes on with '{following}'"
+        action = Action.KEEP if following == evidence.strategy else Action.SWITCH
+        return action, following, f"{because}; the loop goes on with '{following}'"
     return Action.HOLD, following, f"{because}; the loop holds until 'alloop run --continue'"
 
 

@@ -61,6 +61,10 @@ class Workspace:
         """The same workspace, telling its progress elsewhere."""
         return replace(self, progress=progress)
 
+    def progress_of(self, cycle: int) -> Progress:
+        """Progress that names the cycle."""
+        return lambda what, done, total: self.progress(f"cycle {cycle}: {what}", done, total)
+
     @property
     def rules(self) -> Rules:
         """When strategies have to go, and when the loop ends."""
@@ -146,7 +150,9 @@ def _check(config: Config) -> None:
     Limits(config.sla.cycle_hours, config.sla.stage_hours)
     if config.model.kind not in KINDS and ":" not in config.model.kind:
         near = difflib.get_close_matches(config.model.kind, KINDS, n=1)
-        hint = f"did you mean '{near[0]}'?" if near else f"use {' or '.join(KINDS)}, or your own 'package.module:factory'"
+        hint = (
+            f"did you mean '{near[0]}'?" if near else f"use {' or '.join(KINDS)}, or your own 'package.module:factory'"
+        )
         raise ConfigError(f"there is no model '{config.model.kind}'; {hint}")
     if config.project.task is not Task.CLASSIFY and ":" not in config.model.kind:
         raise ConfigError(

@@ -3,6 +3,8 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import cast
+from uuid import UUID
 
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 
@@ -34,13 +36,13 @@ class _Artifact:
     def __init__(self) -> None:
         self._next = time.monotonic() + SHOW_AFTER_S
         self._what = ""
-        self._id = None
+        self._id: UUID | None = None
 
     def show(self, what: str, percent: float) -> None:
         if time.monotonic() < self._next:
             return
         self._next = time.monotonic() + EVERY_S
         if self._id is None or what != self._what:
-            self._id, self._what = create_progress_artifact(percent, description=what), what
+            self._id, self._what = cast("UUID", create_progress_artifact(percent, description=what)), what
         else:
             update_progress_artifact(self._id, percent)

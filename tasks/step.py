@@ -5,11 +5,9 @@ arrays stay in files, and because a text is passed on, Prefect draws the arrows 
 """
 
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from prefect import task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
@@ -20,6 +18,8 @@ from tasks.progress import task_progress
 
 __all__ = ["cycle_id", "cycle_number", "do", "is_worth_retrying", "step"]
 
+P = ParamSpec("P")
+R = TypeVar("R")
 RETRIES = 4
 FIRST_DELAY_S = 2
 
@@ -30,16 +30,23 @@ def is_worth_retrying(_task: Task[..., Any], _run: TaskRun, state: State[Any]) -
     return isinstance(error, Transient) and not isinstance(error, LabelsPending)
 
 
-step = partial(
-    task,
-    cache_policy=NO_CACHE,
-    persist_result=False,
-    retries=RETRIES,
-    retry_delay_seconds=exponential_backoff(FIRST_DELAY_S),
-    retry_jitter_factor=0.5,
-    retry_condition_fn=is_worth_retrying,
-)
-"""Turns a function into the task of a step; give it a name and timeout_seconds."""
+def step(*, name: str, timeout_seconds: float | None = None) -> Callable[[Callable[P, R]], Task[P, R]]:
+    """Turns a function into the task of a step; no timeout is for steps that wait for people."""
+
+    def wrap(function: Callable[P, R]) -> Task[P, R]:
+        return Task(
+            fn=function,
+            name=name,
+            timeout_seconds=timeout_seconds,
+            cache_policy=NO_CACHE,
+            persist_result=False,
+            retries=RETRIES,
+            retry_delay_seconds=exponential_backoff(FIRST_DELAY_S),
+            retry_jitter_factor=0.5,
+            retry_condition_fn=is_worth_retrying,
+        )
+
+    return wrap
 
 
 def cycle_id(project: str, number: int) -> str:

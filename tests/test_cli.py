@@ -227,7 +227,9 @@ def test_an_empty_pool(project: Path) -> None:
 
 def test_a_batch_larger_than_the_pool(filled: Path) -> None:
     filled.write_text(PLAIN.replace("batch = 10", "batch = 500"))
-    assert "60 samples remain after a holdout of 20 for a batch of 500" in refused("run", "--direct", "--config", filled)
+    assert "60 samples remain after a holdout of 20 for a batch of 500" in refused(
+        "run", "--direct", "--config", filled
+    )
     filled.write_text(PLAIN)
     assert alloop("run", "--direct", "--config", filled)[0] == 0
 

@@ -87,9 +87,7 @@ def _draw(heap: np.typing.NDArray[np.float64], luck: np.typing.NDArray[np.float6
     return np.asarray(np.minimum(rows, np.searchsorted(heap, heap[-1])), dtype=np.int64)
 
 
-def _still_far(
-    rows: Integers, before: Floats, bound: Floats, luck: np.typing.NDArray[np.float64]
-) -> Iterator[int]:
+def _still_far(rows: Integers, before: Floats, bound: Floats, luck: np.typing.NDArray[np.float64]) -> Iterator[int]:
     """Places of the rows kept, judged by `bound` as it is when the place is asked for."""
     for place, row in enumerate(rows):
         if luck[place] * before[place] < bound[row] or np.isinf(bound[row]):

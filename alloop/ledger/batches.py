@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, select, update
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
@@ -43,9 +43,7 @@ class Batches:
         """End diversity_select with its batch; HoldoutLeak when a sample of another split would enter it."""
         with self._steps.finishing(lease, **facts) as session:
             self._refuse_leaks(session, items)
-            if items:
-                rows = [self._row(lease.cycle, item) for item in items]
-                session.connection().execute(insert(BatchItemRow), rows)
+            self._database.insert(session, BatchItemRow, [self._row(lease.cycle, item) for item in items])
 
     def _refuse_leaks(self, session: Session, items: Sequence[BatchItem]) -> None:
         lanes = {item.sample.id: item.lane for item in items}

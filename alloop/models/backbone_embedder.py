@@ -8,7 +8,7 @@ import torch
 from torch.nn import functional
 
 from alloop.models.backbones import build_backbone, file_sha256, probe
-from alloop.models.devices import limited_threads, pick_device
+from alloop.models.devices import limited_threads, pick_device, seeded
 from alloop.models.pixels import to_tensor
 from alloop.models.stream import read_pixels, stream
 from alloop.nouns import Floats, Sample
@@ -29,7 +29,8 @@ class BackboneEmbedder:
         self._device = pick_device(device)
         self._size = image_size
         self._threads = threads
-        network = build_backbone(backbone, weights=weights).eval()
+        with seeded(0, self._device):  # torch draws starting weights before ours replace them
+            network = build_backbone(backbone, weights=weights).eval()
         self.dimension = probe(network, image_size=image_size, name=backbone)
         self.fingerprint = f"{backbone}-{image_size}-{file_sha256(weights)[:16]}"
         self._network = network.to(self._device)

@@ -99,5 +99,7 @@ def test_later_draws_follow_the_true_distance_and_not_the_bound() -> None:
 
 
 def test_nothing_is_drawn_where_nothing_weighs() -> None:
-    rows = draw_spread(3, np.zeros(4, np.float32), np.ones(4, np.float32), euclidean(LINE), rng=np.random.default_rng(0))
+    rows = draw_spread(
+        3, np.zeros(4, np.float32), np.ones(4, np.float32), euclidean(LINE), rng=np.random.default_rng(0)
+    )
     assert rows.tolist() == []

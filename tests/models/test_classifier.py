@@ -12,17 +12,12 @@ from alloop.nouns import Task
 from alloop.testing.model_contract import LABELS, ModelContract, make_labels
 
 QUICK = {"image_size": 16, "steps": 40, "batch_size": 8, "device": "cpu"}
+RESNET = QUICK | {"image_size": 32, "steps": 12, "architecture": "torchvision:resnet18"}
 
 
 class TestSmallClassifier(ModelContract):
     def make_model(self, home, labels):
         return ClassifierModel(labels=labels, **QUICK)
-
-
-class TestTorchvisionClassifier(ModelContract):
-    def make_model(self, home, labels):
-        options = QUICK | {"image_size": 32, "steps": 12, "batch_size": 8}
-        return ClassifierModel(labels=labels, architecture="torchvision:resnet18", **options)
 
 
 def fit(model, labels, folder, **options):
@@ -41,6 +36,26 @@ def test_fit_leaves_torch_as_it_was(tmp_path):
     fit(ClassifierModel(labels=LABELS, threads=1, **QUICK), make_labels(tmp_path, 3), tmp_path)
     assert torch.equal(torch.get_rng_state(), before)
     assert torch.get_num_threads() == threads
+
+
+def test_a_torchvision_network_learns(tmp_path):
+    labels = make_labels(tmp_path / "images", 30)
+    model = ClassifierModel(labels=LABELS, **RESNET)
+    model.load(fit(model, labels, tmp_path))
+    predictions = model.predict([label.sample for label in labels], embeddings=True)
+    right = [
+        LABELS[best] == label.content.class_name
+        for best, label in zip(predictions.probabilities.argmax(1), labels, strict=True)
+    ]
+    assert np.mean(right) > 0.7
+    assert predictions.embeddings.shape == (30, 512)
+
+
+def test_a_torchvision_network_trains_on_one_image(tmp_path):
+    model = ClassifierModel(labels=LABELS, **RESNET | {"steps": 2, "batch_size": 2})
+    labels = make_labels(tmp_path, 1)
+    first, second = (fit(model, labels, tmp_path / name).read_bytes() for name in "ab")
+    assert first == second
 
 
 def test_one_pass_gives_embeddings_that_explain_the_probabilities(tmp_path):
@@ -67,17 +82,16 @@ def test_a_warm_start_begins_at_the_parents_weights(tmp_path):
 def test_training_starts_from_local_weights(tmp_path):
     weights = tmp_path / "resnet18.pt"
     torch.save(torchvision.models.resnet18(weights=None, num_classes=5).state_dict(), weights)
-    options = QUICK | {"image_size": 32, "steps": 1, "learning_rate": 1e-9, "architecture": "torchvision:resnet18"}
-    model = ClassifierModel(labels=LABELS, weights=weights, **options)
+    model = ClassifierModel(labels=LABELS, weights=weights, **RESNET | {"steps": 1, "learning_rate": 1e-9})
     file = fit(model, make_labels(tmp_path / "images", 3), tmp_path)
     state, start = (torch.load(path, weights_only=True) for path in (file, weights))
     torch.testing.assert_close(state["state"]["body.layer1.0.conv1.weight"], start["layer1.0.conv1.weight"])
 
 
-@pytest.mark.parametrize("other", [{"image_size": 32}, {"architecture": "torchvision:resnet18"}])
+@pytest.mark.parametrize("other", [QUICK | {"image_size": 32}, RESNET], ids=["size", "architecture"])
 def test_a_file_of_another_network_is_refused(tmp_path, other):
     file = fit(ClassifierModel(labels=LABELS, **QUICK), make_labels(tmp_path, 3), tmp_path)
-    stranger = ClassifierModel(labels=LABELS, **QUICK | {"image_size": 32} | other)
+    stranger = ClassifierModel(labels=LABELS, **other)
     with pytest.raises(ModelCorrupt, match="expected"):
         stranger.load(file)
 

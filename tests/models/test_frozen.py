@@ -2,6 +2,7 @@ import sys
 
 import numpy as np
 import pytest
+import timm
 import torch
 import torchvision
 
@@ -12,14 +13,24 @@ from alloop.nouns import Task
 from alloop.testing.model_contract import LABELS, ModelContract, make_labels
 
 
-@pytest.fixture(scope="module")
-def resnet(tmp_path_factory):
-    """A state_dict of torchvision's resnet18 with random weights and 5 classes."""
-    file = tmp_path_factory.mktemp("weights") / "resnet18.pt"
+def save_weights(network, folder):
+    """A state_dict of a torchvision network with random weights and 5 classes."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        torch.save(torchvision.models.resnet18(weights=None, num_classes=5).state_dict(), file)
-    return file
+        torch.save(
+            torchvision.models.get_model(network, weights=None, num_classes=5).state_dict(), folder / "weights.pt"
+        )
+    return folder / "weights.pt"
+
+
+@pytest.fixture(scope="module")
+def resnet(tmp_path_factory):
+    return save_weights("resnet18", tmp_path_factory.mktemp("resnet18"))
+
+
+@pytest.fixture(scope="module")
+def shufflenet(tmp_path_factory):
+    return save_weights("shufflenet_v2_x0_5", tmp_path_factory.mktemp("shufflenet"))
 
 
 class TestFrozenModel(ModelContract):
@@ -40,12 +51,12 @@ class TestFrozenBackbone(ModelContract):
     seeded = False
 
     @pytest.fixture(autouse=True)
-    def weights(self, resnet):
-        self.file = resnet
+    def weights(self, shufflenet):
+        self.file = shufflenet
 
     def make_model(self, home, labels):
         return FrozenModel(
-            labels=labels, backbone="torchvision:resnet18", weights=self.file, image_size=32, device="cpu"
+            labels=labels, backbone="torchvision:shufflenet_v2_x0_5", weights=self.file, image_size=32, device="cpu"
         )
 
 
@@ -104,14 +115,13 @@ def test_scoring_again_reads_no_image(tmp_path):
         ({"backbone": "timm:hf-hub:someone/something", "weights": "RESNET"}, "hf-hub"),
         ({"backbone": "resnet18", "weights": "RESNET"}, "torchvision:resnet18"),
         ({"backbone": "torchvision:resnet34", "weights": "RESNET"}, "resnet34"),
-        ({"backbone": "torchvision:vit_b_32", "weights": "VIT"}, "image_size"),
+        ({"backbone": "timm:vit_tiny_patch16_224", "weights": "VIT"}, "image_size"),
         ({"backbone": "torchvision:resnet18", "weights": "RESNET", "device": "warp"}, "warp"),
     ],
 )
 def test_a_wrong_setting_is_one_sentence(options, said, tmp_path, resnet):
     if options.get("weights") == "VIT":
-        vit = torchvision.models.vit_b_32(weights=None)
-        torch.save(vit.state_dict(), tmp_path / "vit.pt")
+        torch.save(timm.create_model("vit_tiny_patch16_224").state_dict(), tmp_path / "vit.pt")
         options = options | {"weights": tmp_path / "vit.pt"}
     elif "weights" in options:
         options = options | {"weights": resnet if options["weights"] == "RESNET" else tmp_path / options["weights"]}
