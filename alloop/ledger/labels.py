@@ -138,14 +138,17 @@ class Labels:
     def _join(self, session: Session, cycle: int) -> None:
         asked = select(BatchItemRow.sample_id).filter_by(project=self._project).where(BatchItemRow.cycle <= cycle)
         late = update(ObservationRow).filter_by(project=self._project, joined_cycle=None)
-        late = late.where(or_(ObservationRow.sample_id.in_(asked), ObservationRow.tool == "manifest"))
-        session.execute(late.values(joined_cycle=cycle), execution_options={"synchronize_session": False})
+        for which in (ObservationRow.sample_id.in_(asked), ObservationRow.tool == "manifest"):
+            # not one statement with OR: Postgres would look through all of `asked` for each observation
+            session.execute(
+                late.where(which).values(joined_cycle=cycle), execution_options={"synchronize_session": False}
+            )
 
     def _revise(self, session: Session, cycle: int) -> None:
         """Give samples of earlier batches, whose labels changed since, the outcome that stands now."""
         moved = select(ObservationRow.sample_id).filter_by(project=self._project, joined_cycle=cycle).distinct()
         here = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
-        earlier = set(session.scalars(moved.where(ObservationRow.sample_id.not_in(here))))
+        earlier = set(session.scalars(moved)) - set(session.scalars(here))
         for some in chunks(sorted(earlier)):
             query = select(ObservationRow).filter_by(project=self._project)
             rows = standing(session.scalars(query.where(ObservationRow.sample_id.in_(some))))

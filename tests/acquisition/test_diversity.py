@@ -80,6 +80,16 @@ def test_kmeans_is_as_tight_as_scikit_learns() -> None:
     assert inertia <= 1.02 * KMeans(100, random_state=0).fit(points).inertia_
 
 
+def test_more_trials_give_tighter_clusters() -> None:
+    points, even = cloud(0, 1000, 2), np.ones(1000, np.float32)
+
+    def inertia(trials: int) -> float:
+        runs = (weighted_kmeans(points, even, 50, rng=np.random.default_rng(s), trials=trials) for s in range(5))
+        return sum(float(nearest(points, run.centres)[0].sum()) for run in runs)
+
+    assert inertia(4) < inertia(1)
+
+
 def test_drawing_follows_weight_times_squared_distance() -> None:
     """Twice the weight and twice the distance of the other is drawn 8 times as often as it."""
     points, weights = np.array([[1.0], [-2.0]], dtype=np.float32), np.array([1.0, 2.0], dtype=np.float32)

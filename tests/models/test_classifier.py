@@ -1,4 +1,5 @@
 import hashlib
+import os
 
 import numpy as np
 import pytest
@@ -143,3 +144,18 @@ def test_it_is_made_from_the_config():
     project = Project(name="p", labels=LABELS)
     model = from_config(project, ModelSection(image_size=16), cache=None)
     assert (model.labels, model.task) == (LABELS, Task.CLASSIFY)
+
+
+class Malicious:
+    def __init__(self, target):
+        self.target = target
+
+    def __reduce__(self):
+        return os.mkdir, (self.target,)
+
+
+def test_code_in_a_torch_file_is_never_run(tmp_path):
+    torch.save({"kind": "alloop-classifier-1", "state": Malicious(str(tmp_path / "harm"))}, tmp_path / "model.pt")
+    with pytest.raises(ModelCorrupt):
+        ClassifierModel(labels=LABELS, **QUICK).load(tmp_path / "model.pt")
+    assert not (tmp_path / "harm").exists()

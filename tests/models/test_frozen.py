@@ -153,3 +153,9 @@ def test_it_is_made_from_the_config(tmp_path):
     model = from_config(project, ModelSection(kind="frozen"), cache=tmp_path / "cache")
     assert (model.labels, model.task) == (LABELS, Task.CLASSIFY)
     assert (tmp_path / "cache").is_dir()
+
+
+def test_objects_in_an_npz_are_never_read(tmp_path):
+    np.savez(tmp_path / "model.npz", weights=np.array([{"an": "object"}], dtype=object))
+    with pytest.raises(ModelCorrupt, match="not a frozen model's file"):
+        FrozenModel(labels=LABELS).load(tmp_path / "model.npz")
