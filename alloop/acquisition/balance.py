@@ -6,7 +6,7 @@ from alloop.nouns import Floats, Integers
 
 __all__ = ["weigh_classes"]
 
-EXPONENT = -0.25  # chosen on development seeds; -1 did nothing (shared measurements, 2026-11)
+EXPONENT = -0.25  # chosen on development seeds (2026-11)
 RAREST = 0.1  # a class predicted less than a tenth as often as in a balanced pool counts as a tenth
 
 

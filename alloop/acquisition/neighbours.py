@@ -9,7 +9,7 @@ from alloop.nouns import Floats, Integers
 __all__ = ["blocks", "nearest", "squared_lengths"]
 
 BLOCK_FLOATS = 1 << 22  # 16 MiB of float32: one block of a distance matrix
-TILE = 2048  # references per block; a block of few rows and many references is three times as slow (measured 2026-11)
+TILE = 2048  # references per block; a block of few rows and many references is several times as slow (2026-11)
 
 
 def squared_lengths(points: Floats) -> Floats:

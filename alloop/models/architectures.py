@@ -42,8 +42,8 @@ def build_classifier(architecture: str, *, classes: int, image_size: int, weight
 def small(image_size: int) -> nn.Module:
     """Convolutions that halve the image until about 4 px are left, then its strongest answers: (B, 3, S, S) to (B, 128).
 
-    Measured 2026-11, 300 steps of 32: doubling the widths, a second convolution per stage or a mean in place of the
-    maximum cost time or accuracy on digits and hand signs; see README for the accuracies.
+    Measured 2026-11, 300 steps of 32: scikit-learn's digits at 32 px 97 % right with 100 labels, 99.6 % with 300; hand
+    signs at 64 px 94 % with 100, 99 % with 500. Twice the width gained nothing; a mean instead of the maximum lost up to 1 point.
     """
     stages = min(len(WIDTHS), max(1, int(math.log2(image_size / LAST_PX))))
     ins = (3, *WIDTHS[: stages - 1])

@@ -15,7 +15,8 @@ from alloop.nouns import Floats, Integers
 __all__ = ["Head", "fit_head", "pack_head", "unpack_head"]
 
 STRENGTH = 30.0
-"""scikit-learn's C. Measured 2026-11 on unit-length HOG + colour, 100-500 labels: flat between 10 and 100."""
+"""scikit-learn's C. Measured 2026-11 on HOG + colour of digits and hand signs, 100 and 500 labels, 8 draws: with true labels
+100 is 0-1 points better and 10 is 0-3 worse; with 5 % of them wrong 100 is up to 2 points worse at 500 labels."""
 ITERATIONS = 500
 
 

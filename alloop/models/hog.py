@@ -24,7 +24,8 @@ def describe(image: Image.Image) -> Floats:
     """What an RGB image of any size looks like, (372,) float32 of length 1.
 
     324 numbers are Dalal and Triggs' HOG (CVPR 2005) of the image at 64 px with cells of 16 px; 48 are the mean colours of
-    a 4 x 4 grid. Measured 2026-11 against 32 px and other weights on two sets: this was best with 100-500 labels.
+    a 4 x 4 grid. Measured 2026-11 with 100-500 labels: on hand signs up to 3 points better than 32 px with cells of 8
+    px, on digits up to 1 worse.
     """
     image = image.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BILINEAR)
     gradients = hog(
