@@ -18,7 +18,7 @@ from alloop.nouns import BatchItem, Content, Floats, Integers, Lane, ModelVersio
 from alloop.scoring import Scored, Shortlist, class_counts, random_rows, score_shards, shortlist
 from alloop.workspace import Workspace
 
-__all__ = ["Choice", "choose_batch", "score_unlabelled"]
+__all__ = ["Choice", "choose_batch", "replay_batch", "score_unlabelled"]
 
 
 def score_unlabelled(ws: Workspace, lease: Lease) -> None:
@@ -103,7 +103,7 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
     scored = ws.ledger.batches.score_files(cycle)
     require(range(sum(samples for _, _, samples in scored)), record.nominal)
     files = [(ws.config.state / path, digest) for path, digest, _ in scored]
-    champion = ws.ledger.models.champion()
+    champion = _scored_by(ws, cycle)
     control = 0 if champion is None else round(ws.config.loop.control_share * record.nominal)
     drawn = random_rows(files, control, ws.dice(cycle, "control"))
     items = _items(ws, drawn, Lane.CONTROL, champion)
@@ -115,6 +115,27 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
         items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
     items += _holdout_items(ws, cycle)
     return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top))
+
+
+def replay_batch(ws: Workspace, cycle: int) -> tuple[str, ...]:
+    """What differs when the batch of a cycle is chosen again from its stored scores and seed; nothing when identical."""
+    again = {item.sample.id: item for item in choose_batch(ws, cycle).items if item.lane is not Lane.HOLDOUT}
+    before = {item.sample.id: item for item in ws.ledger.batches.get(cycle).items if item.lane is not Lane.HOLDOUT}
+    gone = [f"sample {key} was chosen then and would not be now" for key in before.keys() - again.keys()]
+    come = [f"sample {key} would be chosen now and was not then" for key in again.keys() - before.keys()]
+    moved = [
+        f"sample {key} had rank {before[key].rank} in lane {before[key].lane} then, {again[key].rank} in "
+        f"{again[key].lane} now"
+        for key in before.keys() & again.keys()
+        if (before[key].rank, before[key].lane) != (again[key].rank, again[key].lane)
+    ]
+    return tuple(sorted(gone) + sorted(come) + sorted(moved))
+
+
+def _scored_by(ws: Workspace, cycle: int) -> ModelVersion | None:
+    """The model that scored the pool for this cycle: the champion then, whoever is champion now."""
+    name = ws.ledger.steps.facts(cycle, "score_pool").get("model_version")
+    return ws.ledger.models.get(name) if name else None
 
 
 def _shortlist(
@@ -140,12 +161,14 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
     needs = strategy.needs
     found = ws.ledger.samples.get(top.ids)
     samples = [found[key] for key in top.ids]
-    champion = ws.ledger.models.champion()
+    champion = _scored_by(ws, cycle)
     model = ws.embedder() if champion is None else ws.model(champion)
     embeds = Need.EMBEDDINGS in needs
     seen = model.predict(samples, embeddings=embeds) if embeds or Need.PROBABILITIES in needs else None
-    labels = ws.ledger.labels.training_set(cycle).labels if Need.LABELLED in needs else ()
-    flagged = list(ws.ledger.samples.get(ws.ledger.labels.unclear()).values()) if Need.FLAGGED in needs else []
+    labels = ws.ledger.labels.training_set(cycle - 1).labels if Need.LABELLED in needs else ()
+    flagged = (
+        list(ws.ledger.samples.get(ws.ledger.labels.unclear(before=cycle)).values()) if Need.FLAGGED in needs else []
+    )
     column = {name: index for index, name in enumerate(ws.config.project.labels)}
     return Candidates(
         scores=top.scores,
@@ -195,7 +218,7 @@ def _items(
 
 def _holdout_items(ws: Workspace, cycle: int) -> list[BatchItem]:
     """In the first batch, the holdout samples that nobody has labelled yet, without pre-labels."""
-    if cycle != 0 or ws.ledger.holdout.frozen() is not None:
+    if cycle != 0:
         return []
     asked = [sample for sample in ws.ledger.holdout.all() if sample.truth is None]
     return [BatchItem(sample, place, Lane.HOLDOUT) for place, sample in enumerate(asked)]

@@ -85,6 +85,15 @@ class LoopSection(Section):
         return self.start or self.batch
 
 
+class AcquisitionSection(Section):
+    """`[acquisition]`: options on whichever strategy chooses, as `alloop.acquisition.options.Options` explains them."""
+
+    one_per_group: bool = False
+    duplicate_share: float | None = None
+    class_weight: bool = False
+    shortlist_ratio: float | None = None
+
+
 class SwitchingSection(Section):
     """`[switching]`: when a strategy has to go."""
 
@@ -159,6 +168,7 @@ class Config(BaseSettings):
     ledger: LedgerSection = LedgerSection()
     model: ModelSection = ModelSection()
     loop: LoopSection = LoopSection()
+    acquisition: AcquisitionSection = AcquisitionSection()
     switching: SwitchingSection = SwitchingSection()
     promotion: PromotionSection = PromotionSection()
     sla: SlaSection = SlaSection()

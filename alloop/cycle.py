@@ -16,7 +16,7 @@ from alloop.metrics import should_promote
 from alloop.nouns import Decision, Split, TrainingLabel
 from alloop.sla import breaches
 from alloop.switching import decide
-from alloop.workspace import Workspace
+from alloop.workspace import FIRST, Workspace
 
 __all__ = [
     "decision_of",
@@ -31,9 +31,6 @@ __all__ = [
     "wait_until_labelled",
     "walk",
 ]
-
-FIRST = "clustered-start"
-"""What chooses the first batch, when there is no model yet."""
 
 
 def open_cycle(ws: Workspace) -> int:
@@ -119,8 +116,9 @@ def diversity_select(ws: Workspace, cycle: int) -> int:
     with ws.ledger.steps.working(cycle, "diversity_select") as lease:
         if lease is not None:
             choice = choose_batch(ws, cycle)
-            facts = {"samples": len(choice.items), "shortlist": choice.shortlist}
-            ws.ledger.batches.record(lease, choice.items, **facts)
+            record, options = ws.ledger.cycles.get(cycle), ws.config.acquisition.model_dump(exclude_none=True)
+            facts = {"samples": len(choice.items), "shortlist": choice.shortlist, "strategy": record.strategy}
+            ws.ledger.batches.record(lease, choice.items, **facts, **options)
     return cycle
 
 

@@ -59,7 +59,9 @@ def decode(raw: bytes, uri: str, *, size: int | None = None) -> Image.Image:
             image.draft("RGB", (size, size))
         upright = _to_rgb(ImageOps.exif_transpose(image))
         return upright if size is None else upright.resize((size, size), Image.Resampling.BILINEAR)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except BadImage:
+        raise
+    except Exception as error:  # on broken bytes Pillow's decoders raise struct.error, KeyError, zlib.error and more
         raise BadImage(f"{uri} does not open as an image ({_why(error)}); replace or remove it") from error
 
 
@@ -78,7 +80,7 @@ def measure(raw: bytes, uri: str) -> tuple[int, int]:
         return (height, width) if sideways else (width, height)
     except BadImage:
         raise
-    except Exception as error:  # on broken bytes Pillow's decoders raise struct.error, KeyError, zlib.error and more
+    except Exception as error:  # as above
         raise BadImage(f"{uri} does not open as an image ({_why(error)}); replace or remove it") from error
 
 

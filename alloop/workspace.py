@@ -12,10 +12,11 @@ from typing import cast
 import numpy as np
 
 from alloop.acquisition.contract import Strategy
+from alloop.acquisition.options import Options, with_options
 from alloop.acquisition.strategies import find_strategy
 from alloop.annotation.base import AnnotationTool
 from alloop.clock import Clock, VirtualClock, WallClock
-from alloop.config import Config, load_config
+from alloop.config import Config, ModelSection, load_config
 from alloop.errors import ConfigError
 from alloop.ledger import Ledger, open_ledger
 from alloop.ledger.samples import Refused, SampleFile
@@ -26,8 +27,10 @@ from alloop.registry import Registry
 from alloop.sla import Limits
 from alloop.switching import Rules
 
-__all__ = ["PoolStore", "Workspace", "open_workspace"]
+__all__ = ["FIRST", "PoolStore", "Workspace", "open_workspace"]
 
+FIRST = "clustered-start"
+"""What chooses the first batch, when there is no model yet."""
 KINDS = ("classifier", "frozen")
 """The models that alloop brings."""
 VIRTUAL_START = datetime(2026, 1, 5, 8, tzinfo=UTC)
@@ -86,8 +89,9 @@ class Workspace:
         return Limits(self.config.sla.cycle_hours, self.config.sla.stage_hours)
 
     def strategy(self, name: str) -> Strategy:
-        """The strategy of that name."""
-        return find_strategy(name)
+        """The strategy of that name, with the options of `[acquisition]`; the first batch has none to weigh."""
+        strategy = find_strategy(name)
+        return strategy if name == FIRST else with_options(strategy, Options(**self.config.acquisition.model_dump()))
 
     def new_model(self) -> Model:
         """An untrained model as the configuration wants it."""
@@ -111,7 +115,7 @@ class Workspace:
         """What embeds images before anything is trained: the frozen features."""
         from alloop.models import frozen
 
-        section = self.config.model
+        section = _anchored(self.config)
         if section.kind != "frozen":
             section = section.model_copy(update={"backbone": "hog", "weights": None})
         return frozen.from_config(self.config.project, section, cache=self.config.state / "features")
@@ -146,6 +150,7 @@ def _check(config: Config) -> None:
     """Refuse names that nothing stands for, before anything is written."""
     for name in config.loop.ladder:
         find_strategy(name)
+    Options(**config.acquisition.model_dump())
     Rules(ladder=config.loop.ladder)
     Limits(config.sla.cycle_hours, config.sla.stage_hours)
     if config.model.kind not in KINDS and ":" not in config.model.kind:
@@ -161,8 +166,14 @@ def _check(config: Config) -> None:
         )
 
 
+def _anchored(config: Config) -> ModelSection:
+    """`[model]` with its weights found from the folder of alloop.toml."""
+    weights = config.model.weights
+    return config.model.model_copy(update={"weights": config.root / weights}) if weights else config.model
+
+
 def _model(config: Config) -> Model:
-    section = config.model
+    section = _anchored(config)
     if section.kind == "classifier":
         from alloop.models import classifier
 

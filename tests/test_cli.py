@@ -110,6 +110,16 @@ def test_a_cold_start_runs_to_a_report(filled: Path) -> None:
     assert page.read_text().startswith("<!doctype html>")
 
 
+def test_every_batch_can_be_chosen_again_from_its_scores(filled: Path) -> None:
+    filled.write_text(PLAIN.replace('"margin", "random"', '"uncertainty-coreset", "badge"'))
+    code, _, err = alloop("run", "--direct", "--cycles", 3, "--config", filled)
+    assert code == 0, err
+    for number in range(3):
+        code, out, err = alloop("cycle", "replay", number, "--config", filled)
+        assert code == 0, out + err
+        assert out.startswith("identical: ")
+
+
 def test_without_waiting_the_exit_code_tells_that_labels_are_missing(filled: Path) -> None:
     code, _, err = alloop("run", "--direct", "--no-wait", "--config", filled)
     assert code == 3

@@ -1,4 +1,5 @@
-"""The contract of an annotation tool: every adapter passes `tests/annotation/contract.py`."""
+"""The contract of an annotation tool: every adapter passes
+`alloop.testing.annotation_contract.AnnotationToolContract`."""
 
 from collections.abc import Collection, Mapping
 from typing import Protocol
@@ -23,4 +24,7 @@ class AnnotationTool(Protocol):
         """Take these tasks out of the queue, if nobody answered them; unknown refs are no error."""
 
     def publish_model(self, version: str, predictions: Mapping[str, Prelabel]) -> None:
-        """Show these pre-labels {sample id: Prelabel} of `version` on the open tasks from now on."""
+        """Show these pre-labels {sample id: Prelabel} of `version` on the open tasks from now on.
+
+        Never on tasks of the holdout, nor where the push had none: those are answered without help on purpose.
+        """

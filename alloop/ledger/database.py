@@ -37,7 +37,7 @@ BEGIN = {
 }
 """What starts a transaction. One writer at a time on Postgres too, so that read-then-write is as safe there as on SQLite;
 a writer whose machine went away is cut off after 300 s."""
-BUSY = ("locked", "deadlock", "connection", "could not serialize", "lock timeout")
+BUSY = ("locked", "deadlock", "connection", "could not serialize", "lock timeout", "temporary failure")
 MISTAKEN = ("password", "does not exist", "pg_hba.conf")
 """A server that answers this is there, and will answer the same next time."""
 MANY = 100

@@ -187,12 +187,13 @@ class Labels:
             ]
         return LabelSet(tuple(labels), label_set_hash(labels))
 
-    def unclear(self) -> tuple[str, ...]:
-        """The pool samples that annotators called unclear or skipped."""
+    def unclear(self, *, before: int) -> tuple[str, ...]:
+        """The pool samples that annotators called unclear or skipped in cycles before this one."""
         outcomes = [Outcome.UNCLEAR, Outcome.SKIPPED]
         with self._database.read() as session:
             query = select(BatchItemRow.sample_id).filter_by(project=self._project)
             query = query.where(BatchItemRow.outcome.in_(outcomes), BatchItemRow.lane != Lane.HOLDOUT)
+            query = query.where(BatchItemRow.cycle < before)
             return tuple(session.scalars(query.distinct().order_by(BatchItemRow.sample_id)))
 
     def annotator_hours(self) -> float:

@@ -46,6 +46,12 @@ class Models:
             query = select(ModelVersionRow).filter_by(project=self._project, cycle=cycle)
             return tuple(_version(row) for row in session.scalars(query.order_by(ModelVersionRow.replicate)))
 
+    def get(self, name: str) -> ModelVersion | None:
+        """The model version of that name; none when there is none."""
+        with self._database.read() as session:
+            row = session.get(ModelVersionRow, (self._project, name))
+            return _version(row) if row else None
+
     def champion(self) -> ModelVersion | None:
         """The model that scores and pre-labels; none before the first promotion."""
         with self._database.read() as session:

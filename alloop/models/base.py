@@ -1,4 +1,4 @@
-"""The contract of a model: four methods, and every adapter passes `tests/models/contract.py`."""
+"""The contract of a model: four methods, and every adapter passes `alloop.testing.model_contract.ModelContract`."""
 
 from collections.abc import Sequence
 from pathlib import Path
