@@ -177,7 +177,7 @@ def _model(config: Config) -> Model:
     if section.kind == "classifier":
         from alloop.models import classifier
 
-        return classifier.from_config(config.project, section, cache=None)
+        return classifier.from_config(config.project, section, cache=config.state / "features")
     if section.kind == "frozen":
         from alloop.models import frozen
 

@@ -1,5 +1,4 @@
-"""The contract of an annotation tool: every adapter passes
-`alloop.testing.annotation_contract.AnnotationToolContract`."""
+"""The contract of an annotation tool: every adapter passes `alloop.testing.annotation_contract`."""
 
 from collections.abc import Collection, Mapping
 from typing import Protocol

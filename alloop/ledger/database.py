@@ -1,8 +1,9 @@
 """One database: opening it, bringing it to this version's tables, and its transactions."""
 
 import sqlite3
+import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
@@ -91,9 +92,29 @@ class Database:
         if len(rows) >= MANY and not self.is_sqlite and session.scalar(GROWN, {"table": table.__tablename__}):
             session.connection().exec_driver_sql(f"ANALYZE {table.__tablename__}")
 
+    def copy_from(self, path: Path) -> None:
+        """Become what the SQLite ledger in the file `path` is; this one must be SQLite too."""
+        with self._turn, self._engine.connect() as connection, closing(_open_file(path)) as file:
+            file.backup(_raw(connection))
+
+    def copy_to(self, path: Path) -> None:
+        """Write this SQLite ledger to the file `path`, as it is now."""
+        with self._turn, self._engine.connect() as connection, closing(sqlite3.connect(path)) as file:
+            _raw(connection).backup(file)
+
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+
+def _open_file(path: Path) -> sqlite3.Connection:
+    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+
+
+def _raw(connection: Connection) -> sqlite3.Connection:
+    raw = connection.connection.driver_connection
+    assert isinstance(raw, sqlite3.Connection), "only a SQLite ledger is copied as a whole"
+    return raw
 
 
 def open_database(url: str) -> Database:
@@ -146,10 +167,23 @@ def _sqlite_engine(url: URL) -> Engine:
         connection.isolation_level = None  # the driver's own BEGIN comes too late and is never IMMEDIATE
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute(f"PRAGMA busy_timeout={BUSY_S * 1000}")
-        connection.execute("PRAGMA journal_mode=WAL")
+        _write_ahead(connection)
         connection.execute("PRAGMA synchronous=FULL")
 
     return engine
+
+
+def _write_ahead(connection: sqlite3.Connection) -> None:
+    """Turn the write-ahead log on. Of two processes at this in a new database one is refused at once, busy timeout or not."""
+    patience = time.monotonic() + BUSY_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > patience:
+                raise
+        time.sleep(0.02)
 
 
 def _migrate(engine: Engine) -> None:

@@ -2,7 +2,7 @@
 
 import io
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from alloop.errors import ModelCorrupt
 from alloop.models.architectures import Classifier, build_classifier
 from alloop.models.devices import limited_threads, pick_device, seeded
 from alloop.models.files import check_facts, read_model, write_whole
+from alloop.models.packs import read_pack, write_pack
 from alloop.models.pixels import to_tensor
 from alloop.models.stream import read_pixels, stream
 from alloop.models.targets import class_numbers, in_order, only_classify
@@ -42,8 +43,11 @@ class ClassifierModel:
         learning_rate: float = 2e-3,
         threads: int = 0,
         device: str = "auto",
+        cache: Path | None = None,
     ) -> None:
         """Build the network; `weights` (a local state_dict) is where training from scratch starts.
+
+        Images that `prepare` has put into the folder `cache` are not decoded again.
 
         ConfigError and MissingExtra say what is wrong with the architecture, the weights or the device.
         """
@@ -54,6 +58,7 @@ class ClassifierModel:
         self._weights = weights
         self._schedule = Schedule(steps, batch_size, learning_rate)
         self._threads = threads
+        self._packed = None if cache is None else cache / f"pixels-{image_size}"
         self._device = pick_device(device)
         with seeded(0, self._device):
             self._network = self._start_network(weights=weights).eval()
@@ -100,6 +105,12 @@ class ClassifierModel:
         """Take the weights in `path`; ModelCorrupt when they are not of this label set, architecture and image size."""
         self._network = self._read_network(path)
 
+    def prepare(self, shards: Iterable[Sequence[Sample]], *, total: int, progress: Progress) -> None:
+        """Decode all these images once, into a file that processes share; nothing happens without a cache."""
+        if self._packed is not None:
+            blocks = (([sample.id for sample in shard], self._read_pixels(shard, progress)) for shard in shards)
+            write_pack(self._packed, blocks, total=total)
+
     def _start_network(self, *, weights: Path | None) -> Classifier:
         classes = len(self.labels)
         network = build_classifier(self._architecture, classes=classes, image_size=self._size, weights=weights)
@@ -135,7 +146,11 @@ class ClassifierModel:
             "image_size": self._size,
         }
 
-    def _stream(self, samples: Sequence[Sample]) -> Iterator[list[NDArray[np.uint8]]]:
+    def _stream(self, samples: Sequence[Sample]) -> Iterator[Sequence[NDArray[np.uint8]]]:
+        pack = None if self._packed is None else read_pack(self._packed)
+        places = None if pack is None else pack.find([sample.id for sample in samples])
+        if pack is not None and places is not None:
+            return (list(pack.rows[places[start : start + BATCH]]) for start in range(0, len(places), BATCH))
         return stream(samples, partial(read_pixels, size=self._size), batch=BATCH, threads=self._threads)
 
     def _read_pixels(self, samples: Sequence[Sample], progress: Progress) -> NDArray[np.uint8]:
@@ -149,8 +164,7 @@ class ClassifierModel:
 
 
 def from_config(project: Project, model: ModelSection, *, cache: Path | None) -> ClassifierModel:
-    """The classifier that `[project]` and `[model]` describe; its features change with training, so `cache` stays empty."""
-    del cache
+    """The classifier that `[project]` and `[model]` describe; only pixels can lie in `cache`, its features change."""
     return ClassifierModel(
         task=project.task,
         labels=project.labels,
@@ -162,4 +176,5 @@ def from_config(project: Project, model: ModelSection, *, cache: Path | None) ->
         learning_rate=model.learning_rate,
         threads=model.threads,
         device=model.device,
+        cache=cache,
     )

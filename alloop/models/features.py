@@ -6,7 +6,7 @@ killed in the middle must leave a readable file: a transaction gives that withou
 
 import json
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -15,7 +15,8 @@ import numpy as np
 
 from alloop.errors import ConfigError
 from alloop.models.embedders import Embedder
-from alloop.nouns import Floats, Sample
+from alloop.models.packs import read_pack, write_pack
+from alloop.nouns import Floats, Progress, Sample
 
 __all__ = ["CachedEmbedder", "FeatureCache"]
 
@@ -31,14 +32,34 @@ class CachedEmbedder:
         self.fingerprint = embedder.fingerprint
         self._embedder = embedder
         self._cache = FeatureCache(folder, fingerprint=embedder.fingerprint, dimension=embedder.dimension)
+        self._packed = folder / f"features-{embedder.fingerprint.replace(':', '-')}"
+        self._pack = read_pack(self._packed)
 
     def embed(self, samples: Sequence[Sample]) -> Iterator[Floats]:
         """Embeddings in order, in blocks (up to 1,024, D) float32; BadImage names the uri of an image that fails."""
         rest = iter(samples)
         while chunk := list(islice(rest, CHUNK)):
-            known = self._cache.read([sample.id for sample in chunk])
+            ids = [sample.id for sample in chunk]
+            places = None if self._pack is None else self._pack.find(ids)
+            if self._pack is not None and places is not None:
+                yield self._pack.rows[places]
+                continue
+            known = self._cache.read(ids)
             known.update(self._compute([sample for sample in chunk if sample.id not in known]))
-            yield np.stack([known[sample.id] for sample in chunk])
+            yield np.stack([known[key] for key in ids])
+
+    def pack(self, shards: Iterable[Sequence[Sample]], *, total: int, progress: Progress) -> None:
+        """Put the embeddings of all these samples into one file beside the cache, which processes then share."""
+
+        def blocks() -> Iterator[tuple[list[str], Floats]]:
+            done = 0
+            for shard in shards:
+                yield [sample.id for sample in shard], np.concatenate(list(self.embed(shard)))
+                done += len(shard)
+                progress("embedding images", done, total)
+
+        write_pack(self._packed, blocks(), total=total)
+        self._pack = read_pack(self._packed)
 
     def _compute(self, samples: list[Sample]) -> Iterator[tuple[str, Floats]]:
         start = 0

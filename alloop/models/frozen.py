@@ -1,7 +1,7 @@
 """A model whose embedder never changes: fit is a logistic regression and takes a second."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -90,6 +90,11 @@ class FrozenModel:
         if head.weights.shape != shape:
             raise ModelCorrupt(f"{path} has weights of shape {head.weights.shape}, expected {shape}; retrain")
         self._head = head
+
+    def prepare(self, shards: Iterable[Sequence[Sample]], *, total: int, progress: Progress) -> None:
+        """Embed all these samples once, into a file that processes share; nothing happens without a cache."""
+        if isinstance(self._embedder, CachedEmbedder):
+            self._embedder.pack(shards, total=total, progress=progress)
 
     def _facts(self) -> dict[str, str]:
         return {"kind": "alloop-frozen-1", "label_set": json.dumps(self.labels), "embedder": self._embedder.fingerprint}

