@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import pytest
 from PIL import Image
 
 from alloop.acquisition.strategies import STRATEGIES
@@ -36,7 +35,7 @@ def test_the_unpacking_lines_of_the_tutorial_write_images_and_a_manifest(tmp_pat
     )
     command = [sys.executable, "-c", found.group(1), str(tmp_path / "set.npz"), str(tmp_path / "images")]
     subprocess.run(command, check=True, timeout=60)
-    rows = list(csv.DictReader((tmp_path / "images" / "manifest.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "images" / "manifest.csv").read_text().splitlines()))
     assert [(row["label"], row["split"]) for row in rows] == [("3", "pool"), ("1", "holdout"), ("4", "pool")]
     assert (tmp_path / "images" / rows[1]["uri"]).read_bytes() == images[1]
 
@@ -55,9 +54,12 @@ def test_every_command_of_the_readme_exists() -> None:
     assert commands == known - {"version"}
 
 
-@pytest.mark.parametrize("line", ["kind", "rule", "ladder", "tool", "batch"])
-def test_the_settings_that_init_writes_are_the_defaults_that_the_readme_tells(tmp_path: Path, line: str) -> None:
-    template = Path(__file__).parents[1] / "alloop" / "template.toml"
-    (tmp_path / "alloop.toml").write_text(template.read_text())
-    assert load_config(tmp_path).project.name == "my-project"
-    assert re.search(rf"^{line} = ", template.read_text(), re.MULTILINE)
+def test_the_settings_that_init_writes_are_the_defaults(tmp_path: Path) -> None:
+    template = (Path(__file__).parents[1] / "alloop" / "template.toml").read_text()
+    (tmp_path / "alloop.toml").write_text(template)
+    (tmp_path / "bare.toml").write_text('[project]\nname = "my-project"\nlabels = ["cat", "dog"]\n')
+    written, bare = load_config(tmp_path), load_config(tmp_path / "bare.toml")
+    assert written.switching == bare.switching
+    assert written.promotion == bare.promotion
+    assert written.model == bare.model
+    assert written.loop.ladder == bare.loop.ladder
