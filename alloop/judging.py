@@ -14,7 +14,7 @@ from alloop.scoring import file_sha256
 from alloop.switching import Evidence
 from alloop.workspace import Workspace
 
-__all__ = ["evaluate", "gather_evidence", "replicates", "train"]
+__all__ = ["evaluate", "gather_evidence", "replicates", "results_of", "train"]
 
 
 def replicates(ws: Workspace, cycle: int) -> int:
@@ -104,14 +104,15 @@ def _lift(ws: Workspace, cycle: int) -> Lift | None:
     before, now = (ws.ledger.models.of(number)[0] for number in (cycle - 1, cycle))
     sd = ws.config.switching.seed_sd_points
     return lift(
-        _results_of(ws, now),
-        _results_of(ws, before),
+        results_of(ws, now),
+        results_of(ws, before),
         ws.dice(cycle, "lift"),
         seed_sd_points=_seed_sd(ws) if sd is None else sd,
     )
 
 
-def _results_of(ws: Workspace, version: ModelVersion) -> Results:
+def results_of(ws: Workspace, version: ModelVersion) -> Results:
+    """What a model answered on the frozen holdout, from the file of its evaluation; LoopError when that was changed."""
     evaluation = ws.ledger.models.evaluation(version.name)
     if evaluation is None:
         raise LoopError(f"model {version.name} was never evaluated; run its cycle to its end")

@@ -15,7 +15,16 @@ import pyarrow.parquet as pq
 from alloop.errors import BadLabel
 from alloop.nouns import Floats, Integers, Lift, Predictions, TrainingLabel
 
-__all__ = ["Results", "accuracy", "lift", "read_results", "results", "should_promote", "write_results"]
+__all__ = [
+    "Results",
+    "accuracy",
+    "lift",
+    "macro_recall",
+    "read_results",
+    "results",
+    "should_promote",
+    "write_results",
+]
 
 RESAMPLES = 2000
 BLOCK = 200
@@ -70,6 +79,13 @@ def accuracy(of: Results, rng: np.random.Generator) -> tuple[float, float, float
     return 100 * mean, 100 * low, 100 * high
 
 
+def macro_recall(of: Results) -> float:
+    """The mean over the classes of the holdout of the share of each that the model is right on."""
+    sizes = np.bincount(of.truth)
+    right = np.bincount(of.truth, weights=of.correct)
+    return float((right[sizes > 0] / sizes[sizes > 0]).mean())
+
+
 def lift(now: Results, before: Results, rng: np.random.Generator, *, seed_sd_points: float) -> Lift:
     """Points from `before` to `now` on the same samples, with a 95 % interval.
 
@@ -89,9 +105,8 @@ def _resampled_means(values: Floats, groups: Integers, rng: np.random.Generator)
     """(RESAMPLES,) means of `values` (N,) when whole groups (N,) are drawn with replacement."""
     sizes = np.bincount(groups).astype(np.float64)
     sums = np.bincount(groups, weights=values)
-    shares = np.full(len(sizes), 1 / len(sizes))
-    blocks = [rng.multinomial(len(sizes), shares, size=BLOCK) for _ in range(RESAMPLES // BLOCK)]
-    means = np.concatenate([(draws @ sums) / (draws @ sizes) for draws in blocks])
+    blocks = [rng.integers(len(sizes), size=(BLOCK, len(sizes))) for _ in range(RESAMPLES // BLOCK)]
+    means = np.concatenate([sums[draws].sum(axis=1) / sizes[draws].sum(axis=1) for draws in blocks])
     return means.astype(np.float32)
 
 

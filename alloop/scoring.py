@@ -8,9 +8,11 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from alloop.errors import ModelCorrupt
@@ -30,6 +32,7 @@ __all__ = [
 Scored = tuple[Floats, Floats]
 """Scores (N,) and probabilities (N, C); C is 0 without a model."""
 COLUMNS = ["id", "score", "top_class", "p1", "p2"]
+KEPT = pa.schema([("id", pa.string()), ("score", pa.float32()), ("top_class", pa.int32()), ("p1", pa.float32()), ("luck", pa.float64())])
 
 
 @dataclass(frozen=True)
@@ -86,11 +89,13 @@ def score_shards(
         path = folder / f"{place:06d}-{_shard_name(samples, version)[:24]}.parquet"
         if not path.exists():
             _write(path, samples, *score(samples, seed + place))
-        ids = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
-        unusable = tuple(sample.id for sample in samples if sample.id not in ids)
+        usable, unusable = pq.read_metadata(path).num_rows, tuple[str, ...]()
+        if usable < len(samples):
+            ids = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
+            unusable = tuple(sample.id for sample in samples if sample.id not in ids)
         done += len(samples)
         progress("scoring the pool", done, total)
-        yield ScoreFile(path, file_sha256(path), len(ids), unusable)
+        yield ScoreFile(path, file_sha256(path), usable, unusable)
 
 
 def _shard_name(samples: Sequence[Sample], version: str) -> str:
@@ -106,8 +111,9 @@ def _write(path: Path, samples: Sequence[Sample], scores: Floats, probabilities:
     padded = np.pad(probabilities, ((0, 0), (0, max(0, 2 - classes))))
     first = -np.partition(-padded, 1, axis=1)[:, :2]
     usable = np.isfinite(scores)
-    columns = [np.array([sample.id for sample in samples]), scores.astype(np.float32), top.astype(np.int32), *first.T]
-    table = pa.table({name: column[usable] for name, column in zip(COLUMNS, columns, strict=True)})
+    ids = pa.array([sample.id for sample in samples], pa.string())
+    columns = [ids, *map(pa.array, (scores.astype(np.float32), top.astype(np.int32), *first.T))]
+    table = pa.table(dict(zip(COLUMNS, columns, strict=True))).filter(usable)
     fresh = path.with_suffix(".tmp")
     pq.write_table(table, fresh)
     fresh.replace(path)
@@ -131,21 +137,22 @@ def shortlist(
 
     ModelCorrupt when a file is not the one that was registered.
     """
-    kept = Shortlist.nothing()
-    luck = np.empty(0)
-    for ids, scores, top, p1 in _read(files):
-        scores = scores if reweigh is None else reweigh(scores, top)
-        fresh = np.array([key not in without for key in ids], dtype=bool)
-        kept = Shortlist(
-            kept.ids + tuple(key for key, use in zip(ids, fresh, strict=True) if use),
-            np.concatenate([kept.scores, scores[fresh]]),
-            np.concatenate([kept.top_class, top[fresh]]),
-            np.concatenate([kept.p1, p1[fresh]]),
-        )
-        luck = np.concatenate([luck, rng.random(int(fresh.sum()))])
-        order = np.lexsort((luck, -kept.scores))[:size]
-        kept, luck = kept.rows(order), luck[order]
-    return kept
+    taken, kept = pa.array(sorted(without), pa.string()), KEPT.empty_table()
+    for table in _read(files):
+        if reweigh is not None:
+            weighed = reweigh(table["score"].to_numpy(), table["top_class"].to_numpy().astype(np.int64))
+            table = table.set_column(table.column_names.index("score"), "score", pa.array(weighed))
+        fresh = table.filter(pc.invert(pc.is_in(table["id"], value_set=taken)))
+        fresh = fresh.append_column("luck", pa.array(rng.random(len(fresh))))
+        kept = pa.concat_tables([kept, fresh])
+        order = np.lexsort((kept["luck"].to_numpy(), -kept["score"].to_numpy()))[:size]
+        kept = kept.take(order)
+    return Shortlist(
+        tuple(kept["id"].to_pylist()),
+        kept["score"].to_numpy(),
+        kept["top_class"].to_numpy().astype(np.int64),
+        kept["p1"].to_numpy(),
+    )
 
 
 def random_rows(files: Sequence[tuple[Path, str]], size: int, rng: np.random.Generator) -> Shortlist:
@@ -156,15 +163,14 @@ def random_rows(files: Sequence[tuple[Path, str]], size: int, rng: np.random.Gen
 def class_counts(files: Sequence[tuple[Path, str]], classes: int) -> Integers:
     """(C,) int64: how often each class is the top class in the pool."""
     counts = np.zeros(classes, dtype=np.int64)
-    for _, _, top, _ in _read(files):
-        counts += np.bincount(top, minlength=classes)
+    for table in _read(files):
+        counts += np.bincount(table["top_class"].to_numpy(), minlength=classes)
     return counts
 
 
-def _read(files: Sequence[tuple[Path, str]]) -> Iterator[tuple[tuple[str, ...], Floats, Integers, Floats]]:
+def _read(files: Sequence[tuple[Path, str]]) -> Iterator[Any]:
+    """The tables of the files with the columns of KEPT; ids stay in Arrow's memory until few are left."""
     for path, digest in files:
         if not path.exists() or file_sha256(path) != digest:
             raise ModelCorrupt(f"the score file {path} is missing or was changed; restore it or cancel the cycle")
-        table = pq.read_table(path, columns=["id", "score", "top_class", "p1"])
-        ids = tuple(table["id"].to_pylist())
-        yield ids, table["score"].to_numpy(), table["top_class"].to_numpy().astype(np.int64), table["p1"].to_numpy()
+        yield pq.read_table(path, columns=KEPT.names[:-1]).cast(pa.schema(list(KEPT)[:-1]))

@@ -29,6 +29,7 @@ seed = {seed}
 kind = "classifier"
 image_size = 16
 steps = 200
+threads = 1
 
 [loop]
 batch = 40
@@ -56,7 +57,7 @@ def prepare(out: Path) -> Path:
     """Write the digits and two projects into `out`, the loop and its random twin, and give the loop's settings."""
     out.mkdir(parents=True, exist_ok=True)
     manifest = write_digits(out / "digits", seed=SEED)
-    ladder = ("entropy", "uncertainty-kmeans", "margin")
+    ladder = ("entropy", "auto", "margin")
     loop = _settings(out / "alloop.toml", "digits", ladder, rule="evidence")
     twin = _settings(out / "random.toml", "digits-random", ("random",), rule="off")
     for config in (loop, twin):

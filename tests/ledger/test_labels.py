@@ -79,6 +79,17 @@ def test_of_two_annotators_the_later_one_stands(loop):
     assert loop.trained() == {"a": "dog"}
 
 
+def test_of_two_annotators_labels_of_one_moment_the_same_stands_whichever_was_told_first(loop):
+    loop.add("ab")
+    loop.ask("ab")
+    for name, order in (("a", ("ann", "bob")), ("b", ("bob", "ann"))):
+        for annotator in order:
+            says = {"ann": "cat", "bob": "dog"}[annotator]
+            loop.tell(loop.label(name, says, annotator=annotator, ref=f"{name}/{annotator}"))
+    loop.close()
+    assert loop.trained() == {"a": "dog", "b": "dog"}
+
+
 def test_a_deleted_label_does_not_stand_and_the_one_before_it_does(loop):
     loop.add("ab")
     loop.ask("ab")
