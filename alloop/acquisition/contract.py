@@ -34,6 +34,8 @@ class Need(StrEnum):
     """`Candidates.groups`, when the pool knows groups."""
     GRADIENTS = "gradients"
     """`Candidates.gradients`, from a model that can give them."""
+    COMMITTEE = "committee"
+    """`Candidates.committee`, once there are two models that differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +52,7 @@ class Candidates:
         labelled_class: (L,) int64, the class that people gave each.
         flagged: (F, D) float32, embeddings of what annotators called unclear, of unit length.
         gradients: (M,) float32, expected gradient lengths.
+        committee: (M, E, C) float32, the probabilities of E models.
     """
 
     scores: Floats
@@ -61,13 +64,14 @@ class Candidates:
     labelled_class: Integers | None = None
     flagged: Floats | None = None
     gradients: Floats | None = None
+    committee: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, rows: Integers) -> "Candidates":
         """The candidates of `rows` (K,) int64 only, in that order."""
-        mine = ("scores", "top_class", "probabilities", "embeddings", "groups", "gradients")
+        mine = ("scores", "top_class", "probabilities", "embeddings", "groups", "gradients", "committee")
         parts = {name: getattr(self, name) for name in mine}
         return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
@@ -127,6 +131,7 @@ class Strategy:
         when: one sentence: when to use it.
         reweigh: changes the scores once the pool's predicted classes are counted.
         shortlist_limit: the most candidates handed in when shortlist_ratio is None.
+        predicts_unclear: whether `select` discounts what annotators would call unclear (`unclear.discount`).
     """
 
     name: str
@@ -138,6 +143,7 @@ class Strategy:
     when: str
     reweigh: Reweigh | None = None
     shortlist_limit: int | None = None
+    predicts_unclear: bool = False
 
     def shortlist_size(self, n: int, pool: int) -> int:
         """How many of the `pool` highest scores become candidates for a batch of n; never fewer than the batch."""

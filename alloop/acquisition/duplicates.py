@@ -37,14 +37,17 @@ def first_of_each_group(groups: Integers) -> Integers:
     return np.flatnonzero(keep)
 
 
-def first_of_each_heap(points: Floats, radius: float) -> Integers:
+def first_of_each_heap(points: Floats, radius: float, *, beside: Floats | None = None) -> Integers:
     """Rows int64 of (M, D) float32 that have no earlier such row within `radius`, in order.
 
-    Which rows stay depends on the order: give the ones most worth keeping first.
+    Rows within `radius` of one of `beside` (B, D) float32, which are taken already, are left out too. Which rows stay
+    depends on the order: give the ones most worth keeping first.
     """
     from faiss import IndexFlatL2
 
     kept = IndexFlatL2(points.shape[1])
+    if beside is not None and len(beside):
+        kept.add(np.ascontiguousarray(beside, dtype=np.float32))
     rows: list[Integers] = []
     for start in range(0, len(points), BLOCK):
         block = np.ascontiguousarray(points[start : start + BLOCK], dtype=np.float32)

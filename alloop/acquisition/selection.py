@@ -103,9 +103,10 @@ def select_gradients(candidates: Candidates, n: int, rng: np.random.Generator) -
 
 
 def select_unlike(candidates: Candidates, n: int, rng: np.random.Generator) -> Selection:
-    """The highest scores, one per group where groups are known and one per heap of near-duplicates elsewhere.
+    """A random choice of one per group where groups are known, and of one per heap of near-duplicates elsewhere.
 
-    When these are fewer than n, the highest of the others follow.
+    Large heaps come no sooner than small ones, and one of which something is answered has had its turn. When these are
+    fewer than n, the highest scores of the others follow.
     """
     require(candidates, n)
     rows = top_rows(candidates.scores, len(candidates), rng)
@@ -114,9 +115,9 @@ def select_unlike(candidates: Candidates, n: int, rng: np.random.Generator) -> S
     alone = np.ones(len(rows), dtype=bool) if candidates.groups is None else candidates.groups[rows] < 0
     if candidates.embeddings is not None and alone.any():
         loose = candidates.embeddings[rows[alone]]
-        heads = first_of_each_heap(loose, duplicate_radius(loose, rng))
-        rows = rows[np.sort(np.concatenate([np.flatnonzero(~alone), np.flatnonzero(alone)[heads]]))]
-    return filled(candidates.scores, plain(rows[:n]), n, rng)
+        heads = first_of_each_heap(loose, duplicate_radius(loose, rng), beside=candidates.answered)
+        rows = np.concatenate([rows[~alone], rows[alone][heads]])
+    return filled(candidates.scores, plain(rng.permutation(rows)[:n]), n, rng)
 
 
 def filled(scores: Floats, chosen: Selection, n: int, rng: np.random.Generator) -> Selection:

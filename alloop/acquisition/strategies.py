@@ -32,6 +32,7 @@ __all__ = ["STRATEGIES", "Candidates", "Need", "Options", "Selection", "Strategy
 
 TWO_STAGE = 10.0  # shortlist of 5,000 for a batch of 500
 AUTO = 20.0  # chosen on development seeds (2026-11)
+SOME = 5_000  # candidates of which one per heap is kept, in a tenth of a second
 MANY = 20_000  # candidates where the whole pool is asked for: every distance between them takes seconds, not minutes
 
 
@@ -69,9 +70,9 @@ _TABLE = (
         name="random-dedup",
         score=score_random,
         select=select_unlike,
-        needs=frozenset({Need.GROUPS, Need.EMBEDDINGS}),
+        needs=frozenset({Need.GROUPS, Need.EMBEDDINGS, Need.LABELLED, Need.FLAGGED}),
         shortlist_ratio=None,
-        shortlist_limit=MANY,
+        shortlist_limit=SOME,
         source="random on a pool without its near-duplicates, the second baseline of every comparison",
         when="As the honest yardstick on video and other pools with repetition.",
     ),

@@ -31,7 +31,7 @@ class Head:
 
     def probabilities(self, embeddings: Floats) -> Floats:
         """(N, C) float32 for embeddings (N, D); rows sum to 1."""
-        logits = embeddings.astype(np.float64) @ self.weights.T + self.bias
+        logits = (embeddings @ self.weights.T).astype(np.float64) + self.bias
         among_seen = softmax(np.where(self.seen, logits, -np.inf), axis=1)
         left = 1 - self.unseen * np.count_nonzero(~self.seen)
         return np.where(self.seen, among_seen * left, self.unseen).astype(np.float32)

@@ -109,11 +109,10 @@ def test_a_lease_that_ran_out_is_taken_from_a_living_process_which_then_writes_n
         assert other.ask("begin", "score_pool", 60) == "finished"
 
 
-def test_eight_processes_that_write_at_once_lose_nothing(loop, others):
+def test_four_processes_that_write_at_once_lose_nothing(loop, others):
     loop.add("a")
-    processes = others(8)
-    assert at_once(processes, *(("write", number, 50) for number in range(8))) == [50] * 8
-    assert how_many(loop.ledger, ObservationRow) == 400
+    assert at_once(others(4), *(("write", number, 50) for number in range(4))) == [50] * 4
+    assert how_many(loop.ledger, ObservationRow) == 200
 
 
 def write_in_threads(loop, now):
