@@ -9,6 +9,7 @@ import hashlib
 import importlib.util
 import json
 import os
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -27,10 +28,9 @@ from alloop.workers import Tick, run_all
 
 __all__ = ["BASELINES", "Backtest", "Plan", "run_backtest"]
 
-BASELINES = ("random", "random-dedup")
-"""What every strategy is compared with; always walked."""
-BASELINE_RUNS = 3
-"""Runs of a baseline per seed, whose mean is the reference: one lucky run would move the target."""
+BASELINES = {"random": 3, "random-dedup": 1}
+"""What every strategy is compared with, and how many runs of it per seed make the reference, which is their mean: one
+lucky run of random would move the targets that all savings are measured at."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Plan:
     seeds: int
     terms: Terms
     model: ModelSection = field(default_factory=lambda: ModelSection(kind="frozen"))
-    variant: Variant = Variant()
+    variant: Variant = field(default_factory=Variant)
     workers: int = 0
 
     def __post_init__(self) -> None:
@@ -69,11 +69,23 @@ class Plan:
         return tuple(dict.fromkeys((*BASELINES, *self.strategies)))
 
     @property
+    def processes(self) -> int:
+        """How many processes walk: as asked, or one per processor that this one may use."""
+        if self.workers:
+            return self.workers
+        return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
+
+    @property
     def arms(self) -> tuple[Arm, ...]:
         """Every walk, all strategies of a seed together; the further runs of the baselines last."""
         once = [Arm(name, seed) for seed in range(self.seeds) for name in self.names]
-        again = [(run, seed, name) for run in range(1, BASELINE_RUNS) for seed in range(self.seeds) for name in BASELINES]
-        return (*once, *(Arm(name, seed, run) for run, seed, name in again))
+        again = [
+            Arm(name, seed, run)
+            for name, runs in BASELINES.items()
+            for run in range(1, runs)
+            for seed in range(self.seeds)
+        ]
+        return (*once, *again)
 
 
 @dataclass(frozen=True)
@@ -109,7 +121,12 @@ def run_backtest(plan: Plan, *, progress: Progress = no_progress) -> Backtest:
     """
     with _alone(plan.out):
         pool = prepare_pool(
-            plan.manifest, plan.out, model=plan.model, variant=plan.variant, progress=progress
+            plan.manifest,
+            plan.out,
+            model=plan.model,
+            variant=plan.variant,
+            workers=plan.processes,
+            progress=progress,
         )
         if plan.terms.budget > pool.pool:
             raise ConfigError(
@@ -136,7 +153,13 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _job(plan: Plan, pool: LabelledPool, arm: Arm) -> Job:
     """The file of an arm is named after all that defines its result, the program included."""
-    shared = [pool.folder.name, plan.model.model_dump_json(), asdict(plan.terms), _program(), _own_code(plan.model.kind)]
+    shared = [
+        pool.folder.name,
+        plan.model.model_dump_json(),
+        asdict(plan.terms),
+        _program(),
+        _own_code(plan.model.kind),
+    ]
     start = _sha([*shared, arm.seed])
     path = _sha([*shared, asdict(arm), _own_code(arm.strategy)])
     name = "".join(letter if letter.isalnum() else "-" for letter in arm.strategy)
@@ -174,7 +197,7 @@ def _walk(jobs: Sequence[Job], progress: Progress) -> None:
     """Begin the seeds that are needed, then walk their arms."""
     if not jobs:
         return
-    workers = jobs[0].plan.workers or len(os.sched_getaffinity(0))
+    workers = jobs[0].plan.processes
     starts = [job for job in {job.start: job for job in jobs}.values() if not job.start.exists()]
     jobs[0].start.parent.mkdir(parents=True, exist_ok=True)
     jobs[0].path.parent.mkdir(parents=True, exist_ok=True)

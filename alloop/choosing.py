@@ -2,20 +2,26 @@
 
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pyarrow as pa
 
+from alloop.acquisition.calibration import apply_temperature
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
+from alloop.committee import scored_by
+from alloop.confidence import temperature_of
 from alloop.errors import BadImage
 from alloop.images import read_image
 from alloop.ledger.leases import Lease
 from alloop.ledger.samples import Refused
 from alloop.nouns import BatchItem, Content, Floats, Integers, Lane, ModelVersion, Prelabel, Sample
-from alloop.scoring import Scored, Shortlist, class_counts, random_rows, score_shards, shortlist
+from alloop.scoring import Scored, Shard, Shortlist, class_counts, random_rows, score_shards, shortlist
+from alloop.shortlisted import look_closer
 from alloop.workspace import Workspace
 
 __all__ = ["Choice", "choose_batch", "replay_batch", "score_unlabelled"]
@@ -24,10 +30,11 @@ __all__ = ["Choice", "choose_batch", "replay_batch", "score_unlabelled"]
 def score_unlabelled(ws: Workspace, lease: Lease) -> None:
     """End score_pool: scores of all unlabelled samples in files; a sample that gives no score is set aside."""
     strategy, champion = ws.strategy(ws.ledger.cycles.get(lease.cycle).strategy), ws.ledger.models.champion()
+    pool, temperature = ws.ledger.samples.unlabelled(shard=ws.config.loop.shard), temperature_of(ws.ledger, champion)
     files = list(
         score_shards(
-            ws.ledger.samples.unlabelled(shard=ws.config.loop.shard),
-            lambda samples, seed: _score_shard(ws, samples, strategy, champion, seed),
+            (Shard(pa.array([sample.id for sample in samples], pa.string()), samples) for samples in pool),
+            lambda samples, seed: _believable(_score_shard(ws, samples, strategy, champion, seed), temperature),
             folder=ws.config.state / "scores" / f"{ws.config.project.name}-{lease.cycle:04d}",
             version=f"{champion.sha256 if champion else 'none'} {strategy.name}",
             seed=int(ws.dice(lease.cycle, "scores").integers(2**62)),
@@ -44,7 +51,14 @@ def score_unlabelled(ws: Workspace, lease: Lease) -> None:
         strategy=strategy.name,
         samples=sum(file.samples for file in files),
         unusable=len(unusable),
+        temperature=temperature,
     )
+
+
+def _believable(scored: Scored, temperature: float) -> Scored:
+    """The scores as they are, and calibrated probabilities: what a file keeps of them is shown to annotators."""
+    scores, probabilities = scored
+    return scores, probabilities if temperature == 1 else apply_temperature(probabilities, temperature)
 
 
 def _score_shard(
@@ -88,10 +102,11 @@ def _quarantine(ws: Workspace, samples: Sequence[Sample]) -> None:
 
 @dataclass(frozen=True)
 class Choice:
-    """A batch in one queue, and how many candidates the strategy chose it from."""
+    """A batch in one queue, how many candidates the strategy chose it from, and what else is worth keeping."""
 
     items: tuple[BatchItem, ...]
     shortlist: int
+    facts: Mapping[str, Any]
 
 
 def choose_batch(ws: Workspace, cycle: int) -> Choice:
@@ -103,18 +118,20 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
     scored = ws.ledger.batches.score_files(cycle)
     require(range(sum(samples for _, _, samples in scored)), record.nominal)
     files = [(ws.config.state / path, digest) for path, digest, _ in scored]
-    champion = _scored_by(ws, cycle)
+    champion = scored_by(ws.ledger, cycle)
     control = 0 if champion is None else round(ws.config.loop.control_share * record.nominal)
-    drawn = random_rows(files, control, ws.dice(cycle, "control"))
+    gone = ws.ledger.samples.away()  # set aside since it was scored
+    drawn = random_rows(files, control, ws.dice(cycle, "control"), without=gone)
     items = _items(ws, drawn, Lane.CONTROL, champion)
-    top = Shortlist.nothing()
+    top, facts = Shortlist.nothing(), dict[str, Any]()
     if record.nominal > control:
         strategy, rng = ws.strategy(record.strategy), ws.dice(cycle, "select")
-        top = _shortlist(ws, strategy, files, record.nominal - control, frozenset(drawn.ids), rng)
-        chosen = strategy.select(_candidates(ws, cycle, strategy, top), record.nominal - control, rng)
+        top = _shortlist(ws, strategy, files, record.nominal - control, gone | frozenset(drawn.ids), rng)
+        candidates, facts = _candidates(ws, cycle, strategy, top)
+        chosen = strategy.select(candidates, record.nominal - control, rng)
         items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
     items += _holdout_items(ws, cycle)
-    return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top))
+    return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top), facts)
 
 
 def replay_batch(ws: Workspace, cycle: int) -> tuple[str, ...]:
@@ -130,12 +147,6 @@ def replay_batch(ws: Workspace, cycle: int) -> tuple[str, ...]:
         if (before[key].rank, before[key].lane) != (again[key].rank, again[key].lane)
     ]
     return tuple(sorted(gone) + sorted(come) + sorted(moved))
-
-
-def _scored_by(ws: Workspace, cycle: int) -> ModelVersion | None:
-    """The model that scored the pool for this cycle: the champion then, whoever is champion now."""
-    name = ws.ledger.steps.facts(cycle, "score_pool").get("model_version")
-    return ws.ledger.models.get(name) if name else None
 
 
 def _shortlist(
@@ -156,12 +167,12 @@ def _shortlist(
     return shortlist(files, wanted, rng, without=without, reweigh=reweigh)
 
 
-def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Candidates:
-    """The shortlist with what the strategy needs; only here, and only for these, are images embedded."""
+def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> tuple[Candidates, dict[str, Any]]:
+    """The shortlist with what the strategy needs, and facts; only here, and only for these, are images embedded."""
     needs = strategy.needs
     found = ws.ledger.samples.get(top.ids)
     samples = [found[key] for key in top.ids]
-    champion = _scored_by(ws, cycle)
+    champion = scored_by(ws.ledger, cycle)
     model = ws.embedder() if champion is None else ws.model(champion)
     embeds = Need.EMBEDDINGS in needs
     seen = model.predict(samples, embeddings=embeds) if embeds or Need.PROBABILITIES in needs else None
@@ -170,7 +181,7 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
         list(ws.ledger.samples.get(ws.ledger.labels.unclear(before=cycle)).values()) if Need.FLAGGED in needs else []
     )
     column = {name: index for index, name in enumerate(ws.config.project.labels)}
-    return Candidates(
+    candidates = Candidates(
         scores=top.scores,
         top_class=top.top_class,
         probabilities=seen.probabilities if seen and Need.PROBABILITIES in needs else None,
@@ -180,6 +191,7 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
         labelled_class=np.array([column[str(x.content.class_name)] for x in labels], np.int64) if labels else None,
         flagged=_unit(model.predict(flagged, embeddings=True).embeddings) if flagged else None,
     )
+    return look_closer(ws, cycle, candidates, strategy=strategy, samples=samples)
 
 
 def _unit(embeddings: Floats | None) -> Floats:

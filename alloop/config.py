@@ -86,12 +86,16 @@ class LoopSection(Section):
 
 
 class AcquisitionSection(Section):
-    """`[acquisition]`: options on whichever strategy chooses, as `alloop.acquisition.options.Options` explains them."""
+    """`[acquisition]`: options on whichever strategy chooses, as `alloop.acquisition.options.Options` explains them.
+
+    `gradient_budget_s` is the most seconds that the strategy `expected-gradient` may take for gradients in a cycle.
+    """
 
     one_per_group: bool = False
     duplicate_share: float | None = None
     class_weight: bool = False
     shortlist_ratio: float | None = None
+    gradient_budget_s: float = Field(default=600.0, gt=0)
 
 
 class SwitchingSection(Section):

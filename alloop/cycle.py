@@ -8,12 +8,14 @@ trained or counted twice.
 """
 
 from alloop.choosing import choose_batch, score_unlabelled
+from alloop.confidence import calibrate
 from alloop.errors import CycleClosed, LabelsPending, LoopError, PoolEmpty, PoolExhausted
 from alloop.holdout import draw_holdout, holdout_hash
-from alloop.judging import evaluate, gather_evidence, replicates, train
+from alloop.judging import evaluate, gather_evidence, predict_holdout, replicates, train
 from alloop.ledger.leases import Lease
 from alloop.metrics import should_promote
 from alloop.nouns import Decision, Split, TrainingLabel
+from alloop.shortlisted import refuse_unfit
 from alloop.sla import breaches
 from alloop.switching import decide
 from alloop.workspace import FIRST, Workspace
@@ -36,7 +38,8 @@ __all__ = [
 def open_cycle(ws: Workspace) -> int:
     """The number of the open cycle, or of a new one.
 
-    PoolEmpty without samples, PoolExhausted when they are too few for a batch, CycleClosed while the loop holds.
+    PoolEmpty without samples, PoolExhausted when they are too few for a batch, CycleClosed while the loop holds,
+    ConfigError when the model cannot give what the strategy needs.
     """
     cycles, history = ws.ledger.cycles.all(), ws.ledger.decisions.all()
     if cycles and cycles[-1].closed_at is None:
@@ -46,6 +49,7 @@ def open_cycle(ws: Workspace) -> int:
         strategy = ws.config.loop.ladder[0]  # the ladder was changed since that decision
     nominal = _nominal(ws, first=not history)
     _refuse_small_pool(ws, nominal)
+    refuse_unfit(ws, ws.strategy(strategy))
     return ws.ledger.cycles.open_next(strategy=strategy, nominal=nominal).number
 
 
@@ -118,7 +122,7 @@ def diversity_select(ws: Workspace, cycle: int) -> int:
             choice = choose_batch(ws, cycle)
             record, options = ws.ledger.cycles.get(cycle), ws.config.acquisition.model_dump(exclude_none=True)
             facts = {"samples": len(choice.items), "shortlist": choice.shortlist, "strategy": record.strategy}
-            ws.ledger.batches.record(lease, choice.items, **facts, **options)
+            ws.ledger.batches.record(lease, choice.items, **facts, **choice.facts, **options)
     return cycle
 
 
@@ -188,7 +192,9 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
     """Measure this cycle's models on the frozen holdout, and make the challenger champion unless it is worse."""
     with ws.ledger.steps.working(cycle, "holdout_eval") as lease:
         if lease is not None:
-            evaluations = [evaluate(ws, version) for version in ws.ledger.models.of(cycle)]
+            versions = ws.ledger.models.of(cycle)
+            answers = [predict_holdout(ws, version) for version in versions]
+            evaluations = [evaluate(ws, *pair) for pair in zip(versions, answers, strict=True)]
             champion = ws.ledger.models.champion()
             best = ws.ledger.models.evaluation(champion.name) if champion else None
             tolerance = ws.config.promotion.tolerance_points
@@ -199,6 +205,7 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
                 evaluations,
                 promote=evaluations[0].version if better else None,
                 reason=f"{evaluations[0].version} with {evaluations[0].points:.1f} points against {standing}",
+                calibration=vars(calibrate(ws, cycle, answers[0])),
             )
     return cycle
 

@@ -13,20 +13,22 @@ from PIL import Image
 from alloop.curves import Curve
 from alloop.errors import BadImage
 from alloop.images import decode, measure, read_bytes
-from alloop.nouns import STEPS
-from alloop.summary import CycleRow
+from alloop.nouns import STEPS, Lane
+from alloop.savings import Band
+from alloop.summary import Answers, CycleRow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["learning_curve", "stage_clock", "thumbnail"]
+__all__ = ["learning_curve", "stage_clock", "strategy_bands", "thumbnail", "wasted_slots"]
 
 WIDTH_IN, DPI = 6.0, 120
 """720 pixels."""
 SMALL, MEDIUM = 11, 12
 """Points; 12 points are 20 of the 720 pixels, and 10 on a phone that shows 360."""
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#767676", "#222222"
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 STAGES = dict(
     zip(STEPS, ("#56B4E9", "#009E73", "#F0E442", "#0072B2", "#E69F00", "#CC79A7", "#999999"), strict=True),
 )
@@ -52,6 +54,21 @@ def learning_curve(series: Sequence[Curve]) -> bytes:
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     if any(curve.n for curve in series):
         axes.legend(fontsize=MEDIUM, frameon=False, loc="lower right")
+    return _png(figure)
+
+
+def strategy_bands(series: Sequence[Band]) -> bytes:
+    """A PNG of mean accuracies over answers with 95% bands: the first two, the baselines, grey, the others in colours."""
+    figure, axes = _new_figure(height_in=4.6)
+    for place, band in enumerate(series):
+        colour = (GREY, INK)[place] if place < 2 else COLOURS[(place - 2) % len(COLOURS)]
+        line = "--" if place < 2 else ("-", "-.", ":")[(place - 2) // len(COLOURS) % 3]
+        axes.fill_between(band.n, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
+        axes.plot(band.n, band.mean, line, color=colour, linewidth=1.8, label=band.name)
+    axes.set_xlabel("answers, unclear ones included", fontsize=MEDIUM)
+    axes.set_ylabel("accuracy on the holdout (points)", fontsize=MEDIUM)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    axes.legend(fontsize=SMALL, frameon=False, loc="lower right")
     return _png(figure)
 
 
@@ -95,6 +112,42 @@ def stage_clock(rows: Sequence[CycleRow]) -> bytes:
     axes.set_xlabel("hours from open to decision", fontsize=MEDIUM)
     figure.legend(fontsize=SMALL, frameon=False, loc="outside upper left", ncols=2)
     return _png(figure)
+
+
+def wasted_slots(rows: Sequence[CycleRow]) -> bytes:
+    """A PNG of the share of each batch that people called unclear: the strategy's choice against the control lane so far.
+
+    The control lane of one batch is small, so its share is that of all cycles up to then. Filled circles: the predictor
+    of unclear answers was on.
+    """
+    figure, axes = _new_figure(height_in=2.8)
+    chosen = {row.number: row for row in rows if Lane.ACTIVE in row.lanes}
+    shares = {number: 100 * row.lanes[Lane.ACTIVE].share for number, row in chosen.items()}
+    predicted = [number for number, row in chosen.items() if row.choosing.unclear_predictor]
+    axes.plot(
+        list(shares), list(shares.values()), "o-", color=BLUE, mfc="white", lw=2.4, label="chosen by the strategy"
+    )
+    if predicted:
+        axes.plot(predicted, [shares[number] for number in predicted], "o", color=BLUE, label="predictor on")
+    control = _control_shares(rows)
+    axes.plot(list(control), list(control.values()), "--", color=GREY, lw=1.6, label="drawn at random, so far")
+    axes.set_ylim(bottom=0, top=max([10.0, *(1.15 * share for share in (*shares.values(), *control.values()))]))
+    axes.set_xticks(list(shares))
+    axes.set_xlabel("cycle", fontsize=MEDIUM)
+    axes.set_ylabel("unclear (%)", fontsize=MEDIUM)
+    axes.grid(axis="y", color="#dddddd", linewidth=0.8)
+    figure.legend(fontsize=SMALL, frameon=False, loc="outside upper left", ncols=3)
+    return _png(figure)
+
+
+def _control_shares(rows: Sequence[CycleRow]) -> dict[int, float]:
+    """{cycle: percent of the control lane that was unclear, all cycles up to this one together}."""
+    shares, so_far = dict[int, float](), Answers(0, 0)
+    for row in rows:
+        if (found := row.lanes.get(Lane.CONTROL)) is not None:
+            so_far = Answers(so_far.unclear + found.unclear, so_far.answered + found.answered)
+            shares[row.number] = 100 * so_far.share
+    return shares
 
 
 def thumbnail(uri: str) -> bytes:

@@ -9,12 +9,12 @@ import numpy as np
 from alloop.errors import LoopError
 from alloop.ledger.leases import Lease
 from alloop.metrics import Results, accuracy, lift, read_results, results, write_results
-from alloop.nouns import Evaluation, Lift, ModelVersion, Outcome, TrainingLabel
+from alloop.nouns import Evaluation, Lift, ModelVersion, Outcome, Predictions, TrainingLabel
 from alloop.scoring import file_sha256
 from alloop.switching import Evidence
 from alloop.workspace import Workspace
 
-__all__ = ["evaluate", "gather_evidence", "replicates", "results_of", "train"]
+__all__ = ["evaluate", "gather_evidence", "predict_holdout", "replicates", "results_of", "train"]
 
 
 def replicates(ws: Workspace, cycle: int) -> int:
@@ -52,10 +52,16 @@ def train(ws: Workspace, lease: Lease, replicate: int) -> None:
     ws.ledger.models.record(lease, version, replicate=replicate)
 
 
-def evaluate(ws: Workspace, version: ModelVersion) -> Evaluation:
-    """A model on the frozen holdout; its per-sample results are kept as a file."""
+def predict_holdout(ws: Workspace, version: ModelVersion) -> Predictions:
+    """What a model says about the frozen holdout."""
+    _, holdout = _frozen(ws)
+    return ws.model(version).predict([x.sample for x in holdout])
+
+
+def evaluate(ws: Workspace, version: ModelVersion, predictions: Predictions) -> Evaluation:
+    """How good a model's predictions of the frozen holdout are; the per-sample results are kept as a file."""
     digest, holdout = _frozen(ws)
-    found = results(holdout, ws.model(version).predict([x.sample for x in holdout]), ws.config.project.labels)
+    found = results(holdout, predictions, ws.config.project.labels)
     path = ws.config.state / "evaluations" / f"{ws.config.project.name}-{version.name}.parquet"
     write_results(found, path)
     points, low, high = accuracy(found, ws.dice(version.cycle, f"interval {version.name}"))

@@ -6,19 +6,19 @@ import json
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from alloop.config import AnnotationSection, Config, ModelSection, Project
+from alloop.config import AnnotationSection, Config, LedgerSection, ModelSection, Project
 from alloop.errors import BadLabel, BadManifest
 from alloop.holdout import draw_holdout
 from alloop.manifest import Row, is_remote, read_source
 from alloop.nouns import Content, Progress, Sample, Split
 from alloop.pool import add_to_pool
 from alloop.variants import Made, Variant, write_blends, write_copies
+from alloop.workers import Tick, run_all
 from alloop.workspace import PoolStore, Workspace, open_workspace
 
 __all__ = ["NAME", "LabelledPool", "PinnedConfig", "prepare_pool"]
@@ -29,7 +29,8 @@ UNCLEAR = AnnotationSection().simulated.ambiguous
 SEED = 20260101
 HELD, MOST_HELD = 0.25, 2000
 """A manifest without a holdout gives this share of its images to one, and no more than so many."""
-SHARD = 4096
+SHARD, PART = 4096, 512
+MEMORY = LedgerSection(url="sqlite://")
 
 
 class PinnedConfig(Config):
@@ -77,7 +78,7 @@ class LabelledPool:
 
 
 def prepare_pool(
-    manifest: str, out: Path, *, model: ModelSection, variant: Variant, progress: Progress
+    manifest: str, out: Path, *, model: ModelSection, variant: Variant, workers: int, progress: Progress
 ) -> LabelledPool:
     """Make the manifest's images ready in a folder of `out` named after all that defines them; once is enough.
 
@@ -105,7 +106,7 @@ def prepare_pool(
         ready.write_text(json.dumps(facts), encoding="utf-8")
     facts = json.loads(ready.read_text(encoding="utf-8"))
     found = LabelledPool(folder, **facts | {"labels": tuple(facts["labels"])})
-    _read_images(found, model, progress)
+    _read_images(found, model, workers=workers, progress=progress)
     return found
 
 
@@ -172,9 +173,7 @@ def _made(ws: Workspace, folder: Path, variant: Variant, progress: Progress) -> 
         yield Row(str(made.path), UNCLEAR)
 
 
-def _add(
-    ws: Workspace, rows: Sequence[Row], manifest: Path, progress: Progress, *, known_groups: bool = False
-) -> None:
+def _add(ws: Workspace, rows: Sequence[Row], manifest: Path, progress: Progress, *, known_groups: bool = False) -> None:
     """Add rows by way of a manifest; with `known_groups` an image without a group becomes one of its own."""
     with manifest.open("w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file)
@@ -185,7 +184,7 @@ def _add(
     add_to_pool(str(manifest), store=PoolStore(ws), labels=ws.manifest_labels, progress=progress)
 
 
-def _read_images(found: LabelledPool, model: ModelSection, progress: Progress) -> None:
+def _read_images(found: LabelledPool, model: ModelSection, *, workers: int, progress: Progress) -> None:
     """Decode and embed every image once; a model of the user's own, without `prepare`, reads them when it needs them."""
     marker = found.folder / f"read-{hashlib.sha256(model.model_dump_json().encode()).hexdigest()[:16]}"
     if marker.exists():
@@ -197,9 +196,21 @@ def _read_images(found: LabelledPool, model: ModelSection, progress: Progress) -
         annotation=AnnotationSection(tool="simulated"),
     )
     with open_workspace(config) as ws:
+        shards = [*ws.ledger.samples.everything(shard=SHARD), ws.ledger.holdout.all()]
+        parts = [shard[start : start + PART] for shard in shards for start in range(0, len(shard), PART)]
+        tasks = [(config.model_copy(update={"ledger": MEMORY}), part) for part in parts]
+        run_all(_embed, tasks, workers=workers, ticked=lambda done: progress("embedding images", done, len(tasks)))
         for reader in (ws.new_model(), ws.embedder()):
             prepare = getattr(reader, "prepare", None)
             if prepare is not None:
-                shards = chain(ws.ledger.samples.everything(shard=SHARD), [ws.ledger.holdout.all()])
                 prepare(shards, total=found.pool + found.holdout, progress=progress)
     marker.touch()
+
+
+def _embed(task: tuple[Config, Sequence[Sample]], tick: Tick) -> None:
+    """Embed a part of the images into the cache, in a process of its own: threads would wait for each other."""
+    config, samples = task
+    one = config.model_copy(update={"model": config.model.model_copy(update={"threads": 1})})
+    with open_workspace(one) as ws:
+        ws.embedder().predict(samples, embeddings=True)
+    tick()

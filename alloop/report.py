@@ -6,9 +6,10 @@ from base64 import b64encode
 from importlib import resources
 from pathlib import Path
 
+from alloop.confidence import Calibration
 from alloop.curves import Curve, Saving, curve_of, saving
 from alloop.errors import ConfigError, CycleClosed
-from alloop.figures import learning_curve, stage_clock
+from alloop.figures import learning_curve, stage_clock, wasted_slots
 from alloop.gallery import show_batch
 from alloop.nouns import Action, Decision
 from alloop.summary import CycleRow, Summary, summarise
@@ -46,6 +47,7 @@ def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(sentence=_sentence, short=_short, png=_data_uri)
+    environment.filters.update(unclear=_unclear, calibrated=_calibration)
     page = environment.from_string(resources.files("alloop").joinpath("report.html").read_text(encoding="utf-8"))
     return page.render(
         s=summary,
@@ -54,6 +56,7 @@ def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
         curve=learning_curve(_curves(summary, baseline)) if any(row.evaluation for row in summary.cycles) else None,
         has_baseline=baseline is not None,
         clock=stage_clock(summary.cycles) if summary.cycles else None,
+        waste=wasted_slots(summary.cycles) if any(row.unclear for row in summary.cycles) else None,
         galleries={row.number: show_batch(ws, row.number) for row in summary.cycles},
         listed=LISTED,
         ladder=ws.config.loop.ladder,
@@ -146,19 +149,41 @@ def _until(curve: Curve, row: CycleRow) -> Curve:
 
 
 def _numbers_table(row: CycleRow) -> str:
-    found, lift, rate = row.evaluation, row.lift, row.unclear_rate
+    found, lift = row.evaluation, row.lift
     cells = {
         "strategy": row.cycle.strategy,
         "labels in all": "–" if row.labels is None else str(row.labels),
         "batch": ", ".join(f"{count} {outcome}" for outcome, count in row.tally.items()) or str(row.batch),
-        "unclear": "–" if rate is None else f"{rate:.1%}",
+        "unclear": _unclear(row),
         "accuracy": f"{found.points:.1f} ({found.low:.1f} to {found.high:.1f})" if found else "–",
+        "calibration error": _calibration(row.calibration),
         "lift": f"{lift.points:+.2f} ({lift.low:+.2f} to {lift.high:+.2f})" if lift else "not judged",
         "model": f"{row.challenger.name}{', promoted' if row.promoted else ''}" if row.challenger else "–",
         "hours": f"{row.hours:.1f} of {row.limit_hours:g}{', overdue' if row.is_overdue else ''}",
     }
     rows = "\n".join(f"| {name} | {_escape(value)} |" for name, value in cells.items())
     return f"| | |\n|---|---|\n{rows}"
+
+
+def _unclear(row: CycleRow) -> str:
+    """The share of unclear answers, by lane, and whether anything was done about it."""
+    if row.unclear_rate is None:
+        return "–"
+    lanes = [f"{found.unclear} of {found.answered} {lane}" for lane, found in row.lanes.items()]
+    predictor = {None: "", True: "; predictor on", False: "; predictor off"}[row.choosing.unclear_predictor]
+    return f"{row.unclear_rate:.1%} ({', '.join(lanes)}{predictor})"
+
+
+def _calibration(found: Calibration | None) -> str:
+    """The calibration error in points, and what the temperature makes of it."""
+    if found is None:
+        return "–"
+    if found.temperature is None or found.scaled_error is None:
+        return f"{100 * found.error:.1f} points, no temperature"
+    return (
+        f"{100 * found.error:.1f} points, {100 * found.scaled_error:.1f} at temperature {found.temperature:.2f} "
+        f"(fitted on {found.fitted_on} answers)"
+    )
 
 
 def _stages_table(row: CycleRow) -> str:

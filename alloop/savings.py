@@ -11,7 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["SHARES", "Curve", "Estimate", "Saving", "estimate", "height_difference", "mean_curve", "saving", "verdict"]
+__all__ = [
+    "SHARES",
+    "Band",
+    "Curve",
+    "Estimate",
+    "Saving",
+    "estimate",
+    "height_difference",
+    "mean_curve",
+    "saving",
+    "verdict",
+]
 
 SHARES = (0.5, 0.75, 1.0)
 """Shares of the budget at which the reference's accuracy is a target, named before any run."""
@@ -55,6 +66,17 @@ class Curve:
             return float(self.n[0])
         share = min(1.0, (target - smooth[place - 1]) / (smooth[place] - smooth[place - 1]))
         return float(self.n[place - 1] + share * (self.n[place] - self.n[place - 1]))
+
+
+@dataclass(frozen=True)
+class Band:
+    """A mean curve over seeds with its 95 % interval, all in points."""
+
+    name: str
+    n: tuple[int, ...]
+    mean: tuple[float, ...]
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 @dataclass(frozen=True)

@@ -8,19 +8,22 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from alloop.acquisition.scores import top_two
+from alloop.engines.local import read_ahead
 from alloop.errors import ModelCorrupt
-from alloop.nouns import Floats, Integers, Progress, Sample, no_progress
+from alloop.nouns import Floats, Integers, Progress, no_progress
 
 __all__ = [
     "ScoreFile",
     "Scored",
+    "Shard",
     "Shortlist",
     "class_counts",
     "file_sha256",
@@ -29,10 +32,19 @@ __all__ = [
     "shortlist",
 ]
 
+T = TypeVar("T")
 Scored = tuple[Floats, Floats]
 """Scores (N,) and probabilities (N, C); C is 0 without a model."""
 COLUMNS = ["id", "score", "top_class", "p1", "p2"]
-KEPT = pa.schema([("id", pa.string()), ("score", pa.float32()), ("top_class", pa.int32()), ("p1", pa.float32()), ("luck", pa.float64())])
+KEPT = pa.schema(
+    [
+        ("id", pa.string()),
+        ("score", pa.float32()),
+        ("top_class", pa.int32()),
+        ("p1", pa.float32()),
+        ("luck", pa.float64()),
+    ]
+)
 
 
 @dataclass(frozen=True)
@@ -68,9 +80,17 @@ class Shortlist:
         return Shortlist(ids, self.scores[order], self.top_class[order], self.p1[order])
 
 
+@dataclass(frozen=True, eq=False)
+class Shard(Generic[T]):
+    """A part of the pool: its ids, and what a scorer reads, such as the samples or a file of probabilities."""
+
+    ids: pa.StringArray
+    content: T
+
+
 def score_shards(
-    shards: Iterable[Sequence[Sample]],
-    score: Callable[[Sequence[Sample], int], Scored],
+    shards: Iterable[Shard[T]],
+    score: Callable[[T, int], Scored],
     *,
     folder: Path,
     version: str,
@@ -78,44 +98,41 @@ def score_shards(
     total: int,
     progress: Progress = no_progress,
 ) -> Iterator[ScoreFile]:
-    """Score each shard with `score(samples, its seed)`, unless its file is there already.
+    """Score each shard with `score(content, its seed)`, unless its file is there already.
 
     `version` names the model and strategy. A shard's seed comes from `seed` and the shard's place, so it does not
     matter who scores which shard, or when.
     """
     folder.mkdir(parents=True, exist_ok=True)
     done = 0
-    for place, samples in enumerate(shards):
-        path = folder / f"{place:06d}-{_shard_name(samples, version)[:24]}.parquet"
+    for place, shard in enumerate(read_ahead(shards)):
+        path = folder / f"{place:06d}-{_shard_name(shard.ids, version)[:24]}.parquet"
         if not path.exists():
-            _write(path, samples, *score(samples, seed + place))
+            _write(path, shard.ids, *score(shard.content, seed + place))
         usable, unusable = pq.read_metadata(path).num_rows, tuple[str, ...]()
-        if usable < len(samples):
-            ids = set(pq.read_table(path, columns=["id"])["id"].to_pylist())
-            unusable = tuple(sample.id for sample in samples if sample.id not in ids)
-        done += len(samples)
+        if usable < len(shard.ids):
+            there = pq.read_table(path, columns=["id"])["id"].combine_chunks()
+            unusable = tuple(shard.ids.filter(pc.invert(pc.is_in(shard.ids, value_set=there))).to_pylist())
+        done += len(shard.ids)
         progress("scoring the pool", done, total)
         yield ScoreFile(path, file_sha256(path), usable, unusable)
 
 
-def _shard_name(samples: Sequence[Sample], version: str) -> str:
+def _shard_name(ids: pa.StringArray, version: str) -> str:
     digest = hashlib.sha256(version.encode())
-    for sample in samples:
-        digest.update(sample.id.encode())
+    for buffer in pa.concat_arrays([ids]).buffers()[1:]:
+        digest.update(buffer)
     return digest.hexdigest()
 
 
-def _write(path: Path, samples: Sequence[Sample], scores: Floats, probabilities: Floats) -> None:
-    classes = probabilities.shape[1]
-    top = probabilities.argmax(axis=1) if classes else np.zeros(len(samples), dtype=np.int64)
-    padded = np.pad(probabilities, ((0, 0), (0, max(0, 2 - classes))))
-    first = -np.partition(-padded, 1, axis=1)[:, :2]
+def _write(path: Path, ids: pa.StringArray, scores: Floats, probabilities: Floats) -> None:
+    """One score file, whole or not at all; ids are too various for a dictionary, and their digits do not compress."""
+    top, first, second = top_two(probabilities)
     usable = np.isfinite(scores)
-    ids = pa.array([sample.id for sample in samples], pa.string())
-    columns = [ids, *map(pa.array, (scores.astype(np.float32), top.astype(np.int32), *first.T))]
-    table = pa.table(dict(zip(COLUMNS, columns, strict=True))).filter(usable)
+    columns = [ids, *map(pa.array, (scores.astype(np.float32), top.astype(np.int32), first, second))]
+    table = pa.table(dict(zip(COLUMNS, columns, strict=True)))
     fresh = path.with_suffix(".tmp")
-    pq.write_table(table, fresh)
+    pq.write_table(table if usable.all() else table.filter(usable), fresh, use_dictionary=False, compression="none")
     fresh.replace(path)
 
 
@@ -142,6 +159,8 @@ def shortlist(
         if reweigh is not None:
             weighed = reweigh(table["score"].to_numpy(), table["top_class"].to_numpy().astype(np.int64))
             table = table.set_column(table.column_names.index("score"), "score", pa.array(weighed))
+        if len(kept) == size > 0:  # what is below all that are kept is not worth a look
+            table = table.filter(pc.greater_equal(table["score"], kept["score"][-1]))
         fresh = table.filter(pc.invert(pc.is_in(table["id"], value_set=taken)))
         fresh = fresh.append_column("luck", pa.array(rng.random(len(fresh))))
         kept = pa.concat_tables([kept, fresh])
@@ -155,9 +174,13 @@ def shortlist(
     )
 
 
-def random_rows(files: Sequence[tuple[Path, str]], size: int, rng: np.random.Generator) -> Shortlist:
-    """`size` samples drawn uniformly from all files, in random order."""
-    return shortlist(files, size, rng, reweigh=lambda scores, _: rng.random(len(scores), dtype=np.float32))
+def random_rows(
+    files: Sequence[tuple[Path, str]], size: int, rng: np.random.Generator, *, without: frozenset[str] = frozenset()
+) -> Shortlist:
+    """`size` samples drawn uniformly from all files, but `without` these ids, in random order."""
+    return shortlist(
+        files, size, rng, without=without, reweigh=lambda scores, _: rng.random(len(scores), dtype=np.float32)
+    )
 
 
 def class_counts(files: Sequence[tuple[Path, str]], classes: int) -> Integers:

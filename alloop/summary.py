@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from alloop.confidence import Calibration, calibration_of
 from alloop.ledger.samples import Refused
 from alloop.nouns import (
     STEPS,
     Action,
+    BatchItem,
     Cycle,
     Decision,
     Evaluation,
@@ -26,7 +28,7 @@ from alloop.sla import cycle_age, stage_ages, to_hours
 from alloop.summary_json import champion_json, counts_json, cycle_json
 from alloop.workspace import Workspace
 
-__all__ = ["Counts", "CycleRow", "OpenCycle", "StageRow", "Summary", "summarise"]
+__all__ = ["Answers", "Choosing", "Counts", "CycleRow", "OpenCycle", "StageRow", "Summary", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -51,11 +53,36 @@ class StageRow:
 
 
 @dataclass(frozen=True)
+class Answers:
+    """The answers to one lane of a batch, and how many of them were unclear or skipped: slots wasted."""
+
+    unclear: int
+    answered: int
+
+    @property
+    def share(self) -> float:
+        """The share of the answers that was unclear; 0 of none."""
+        return self.unclear / self.answered if self.answered else 0.0
+
+
+@dataclass(frozen=True)
+class Choosing:
+    """How a batch was chosen, None for what its strategy makes no use of.
+
+    Seconds for gradients, the models of the committee, and whether the predictor of unclear answers was on.
+    """
+
+    gradient_s: float | None = None
+    committee: tuple[str, ...] | None = None
+    unclear_predictor: bool | None = None
+
+
+@dataclass(frozen=True)
 class CycleRow:
     """One cycle, closed or open: what stands in the ledger already, None for what does not.
 
     `tally` and `batch` leave out the samples of a holdout to be. `evaluation` is the challenger's, and `promoted` says
-    whether the challenger became champion then.
+    whether the challenger became champion then. `lanes` holds the active and the control lane once they have answers.
     """
 
     cycle: Cycle
@@ -68,6 +95,9 @@ class CycleRow:
     stages: tuple[StageRow, ...]
     hours: float
     limit_hours: float
+    lanes: Mapping[Lane, Answers]
+    choosing: Choosing
+    calibration: Calibration | None
 
     @property
     def number(self) -> int:
@@ -167,9 +197,12 @@ class Summary:
         unlabelled, holdout, holdout_frozen}; `set_aside` {cause: images}; `champion` {version, cycle, labels, sha256,
         accuracy} or null; `open_cycle` {number, strategy, step, answered, asked} or null; `cycles`, a list of {number,
         strategy, opened_at, closed_at, nominal, batch, outcomes {outcome: samples}, unclear_rate, labels, version,
-        promoted, accuracy, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
+        promoted, accuracy, calibration, unclear_by_lane {lane: {unclear, answered}}, unclear_predictor, committee [version],
+        gradient_s, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
         stages [{step, hours, work_s, finished}]}; `flags` [{cycle, stage, kind, hours, at}]; `refusals` [{where,
-        reason}]. `accuracy` is {points, low, high, samples} or null, `lift` {points, low, high} or null.
+        reason}]. `accuracy` is {points, low, high, samples} or null, `lift` {points, low, high} or null, `calibration`
+        {error, scaled_error, temperature, fitted_on} or null: expected calibration error from 0 to 1. The last three of
+        choosing are null where the strategy makes no use of them.
         """
         return {
             "project": self.project,
@@ -229,11 +262,11 @@ def _counts(ws: Workspace) -> Counts:
 def _row(ws: Workspace, cycle: Cycle, decision: Decision | None, now: datetime) -> CycleRow:
     ledger, number = ws.ledger, cycle.number
     stages, tally = ledger.steps.of(number), ledger.batches.tally(number)
-    challenger = next(iter(ledger.models.of(number)), None)
+    challenger, items = next(iter(ledger.models.of(number)), None), ledger.batches.get(number).items
     promoted = next((stage.facts.get("promoted") for stage in stages if stage.step == "holdout_eval"), None)
     return CycleRow(
         cycle=cycle,
-        batch=sum(item.lane is not Lane.HOLDOUT for item in ledger.batches.get(number).items),
+        batch=sum(item.lane is not Lane.HOLDOUT for item in items),
         tally={outcome: tally[outcome] for outcome in Outcome if outcome in tally},
         challenger=challenger,
         evaluation=ledger.models.evaluation(challenger.name) if challenger else None,
@@ -242,7 +275,27 @@ def _row(ws: Workspace, cycle: Cycle, decision: Decision | None, now: datetime) 
         stages=_stage_rows(cycle, stages, now),
         hours=to_hours(cycle_age(cycle, now)),
         limit_hours=ws.limits.cycle_hours,
+        lanes=_lanes(items, ledger.batches.outcomes(number)),
+        choosing=_choosing(ledger.steps.facts(number, "diversity_select")),
+        calibration=calibration_of(ledger, number),
     )
+
+
+def _lanes(items: tuple[BatchItem, ...], outcomes: Mapping[str, Outcome]) -> Mapping[Lane, Answers]:
+    """The lanes that tell of waste: what the strategy chose, and what chance did."""
+    found = {}
+    for lane in (Lane.ACTIVE, Lane.CONTROL):
+        ended = Counter(outcomes.get(item.sample.id) for item in items if item.lane is lane)
+        unclear = ended[Outcome.UNCLEAR] + ended[Outcome.SKIPPED]
+        if unclear + ended[Outcome.LABELLED]:
+            found[lane] = Answers(unclear, unclear + ended[Outcome.LABELLED])
+    return found
+
+
+def _choosing(facts: Mapping[str, Any]) -> Choosing:
+    committee = facts.get("committee")
+    members = None if committee is None else tuple(committee)
+    return Choosing(facts.get("gradient_s"), members, facts.get("unclear_predictor"))
 
 
 def _stage_rows(cycle: Cycle, stages: tuple[Stage, ...], now: datetime) -> tuple[StageRow, ...]:

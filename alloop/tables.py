@@ -7,7 +7,7 @@ from rich.text import Text
 from alloop.nouns import Evaluation, Lift
 from alloop.summary import CycleRow, Summary
 
-__all__ = ["cycle_table", "stage_lines"]
+__all__ = ["cost_lines", "cycle_table", "stage_lines"]
 
 
 def cycle_table(summary: Summary) -> Table:
@@ -43,6 +43,12 @@ def stage_lines(summary: Summary) -> list[str]:
     if not summary.cycles:
         lines.append(f"loop      {summary.standing}")
     return lines
+
+
+def cost_lines(summary: Summary) -> list[str]:
+    """What gradients cost, a line for each cycle that took any."""
+    costs = [(row.number, row.choosing.gradient_s) for row in summary.cycles]
+    return [f"cycle {number}: gradients took {seconds:.1f} s" for number, seconds in costs if seconds is not None]
 
 
 def _cells(row: CycleRow) -> list[Text]:

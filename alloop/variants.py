@@ -22,6 +22,9 @@ SHIFT, GAIN, NOISE = 0.02, 0.1, 0.01
 """A copy is moved by up to this share of its side, and its light changed by up to this share; noise of this deviation. So
 copies of digits and hand signs lie at half the distance of two different images (HOG features, measured 2026-11)."""
 
+TRIES = 100
+"""Pairs drawn in search of one that was not blended before."""
+
 Pixels = NDArray[np.uint8]
 
 
@@ -110,16 +113,24 @@ def write_copies(
 def write_blends(
     samples: Sequence[Sample], classes: Sequence[str], folder: Path, *, count: int, seed: int, side: int
 ) -> Iterator[Made]:
-    """Write `count` even blends of two samples of different classes."""
-    dice = np.random.default_rng([seed, 3])
-    names = np.array(classes)
-    for number in range(count):
-        first = int(dice.integers(len(samples)))
-        second = int(dice.choice(np.flatnonzero(names != names[first])))
+    """Write `count` even blends of two samples of different classes, of no two samples twice if they are enough."""
+    for number, (first, second) in enumerate(_pairs(np.array(classes), count, np.random.default_rng([seed, 3]))):
         one = _pixels(samples[first], side)
         other = Image.fromarray(_pixels(samples[second], side)).resize((one.shape[1], one.shape[0]))
         blend = (one.astype(np.uint16) + np.asarray(other, dtype=np.uint16) + 1) // 2
         yield Made(_write(folder, f"blend {number}", blend.astype(np.uint8)), samples[first])
+
+
+def _pairs(classes: NDArray[np.str_], count: int, dice: np.random.Generator) -> Iterator[tuple[int, int]]:
+    drawn: set[frozenset[int]] = set()
+    for _ in range(count):
+        for _ in range(TRIES):
+            first = int(dice.integers(len(classes)))
+            second = int(dice.choice(np.flatnonzero(classes != classes[first])))
+            if frozenset((first, second)) not in drawn:
+                break
+        drawn.add(frozenset((first, second)))
+        yield first, second
 
 
 def vary(pixels: Pixels, dice: np.random.Generator) -> Pixels:
@@ -130,7 +141,7 @@ def vary(pixels: Pixels, dice: np.random.Generator) -> Pixels:
     moved = shift(pixels.astype(np.float32), (down, right, 0), order=1, mode="nearest")
     moved *= np.float32(1 + dice.uniform(-GAIN, GAIN))
     moved += dice.normal(0, 255 * NOISE, moved.shape).astype(np.float32)
-    return np.clip(np.rint(moved), 0, 255).astype(np.uint8)
+    return np.asarray(np.clip(np.rint(moved), 0, 255), dtype=np.uint8)
 
 
 def _pixels(sample: Sample, side: int) -> Pixels:

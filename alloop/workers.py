@@ -22,7 +22,7 @@ Tick = Callable[[], None]
 _tick: Tick
 
 
-class _Stopped(Exception):  # noqa: N818 - not an error
+class _Stopped(Exception):
     """The parent wants no more."""
 
 

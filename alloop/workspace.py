@@ -91,7 +91,7 @@ class Workspace:
     def strategy(self, name: str) -> Strategy:
         """The strategy of that name, with the options of `[acquisition]`; the first batch has none to weigh."""
         strategy = find_strategy(name)
-        return strategy if name == FIRST else with_options(strategy, Options(**self.config.acquisition.model_dump()))
+        return strategy if name == FIRST else with_options(strategy, _options(self.config))
 
     def new_model(self) -> Model:
         """An untrained model as the configuration wants it."""
@@ -150,7 +150,7 @@ def _check(config: Config) -> None:
     """Refuse names that nothing stands for, before anything is written."""
     for name in config.loop.ladder:
         find_strategy(name)
-    Options(**config.acquisition.model_dump())
+    _options(config)
     Rules(ladder=config.loop.ladder)
     Limits(config.sla.cycle_hours, config.sla.stage_hours)
     if config.model.kind not in KINDS and ":" not in config.model.kind:
@@ -164,6 +164,11 @@ def _check(config: Config) -> None:
             f"[project] task '{config.project.task}' has no model '{config.model.kind}' yet; "
             "set task to classify, or kind to your own 'package.module:factory'"
         )
+
+
+def _options(config: Config) -> Options:
+    """What `[acquisition]` changes about strategies."""
+    return Options(**config.acquisition.model_dump(exclude={"gradient_budget_s"}))
 
 
 def _anchored(config: Config) -> ModelSection:

@@ -12,11 +12,11 @@ from PIL import Image
 
 from alloop.curves import Curve, Mark, Saving, curve_of, saving
 from alloop.errors import ConfigError, CycleClosed
-from alloop.figures import THUMBNAIL, learning_curve, stage_clock, thumbnail
+from alloop.figures import THUMBNAIL, learning_curve, stage_clock, thumbnail, wasted_slots
 from alloop.gallery import show_batch
 from alloop.nouns import Lane
 from alloop.report import compare, cycle_markdown, headline, verdict, write_report
-from alloop.summary import summarise
+from alloop.summary import Choosing, summarise
 from alloop.workspace import Workspace
 from tests.small_project import FOLDER, run_cycles, small_project, write_images
 
@@ -283,3 +283,32 @@ def test_a_thumbnail_keeps_its_shape(tmp_path: Path) -> None:
 def test_an_image_that_is_gone_is_a_grey_tile(tmp_path: Path) -> None:
     image = Image.open(io.BytesIO(thumbnail(str(tmp_path / "gone.png"))))
     assert image.getpixel((5, 5)) == (118, 118, 118)
+
+
+def test_slots_wasted_are_told_by_lane(page: str, pair: tuple[Workspace, Workspace]) -> None:
+    rows = summarise(pair[0]).cycles
+    assert sum(row.unclear for row in rows) > 0
+    assert "Slots wasted" in page
+    lanes = rows[1].lanes
+    assert lanes[Lane.ACTIVE].answered + lanes[Lane.CONTROL].answered == 12
+    told = f"({lanes[Lane.ACTIVE].unclear} of 9 active, {lanes[Lane.CONTROL].unclear} of 3 control)"
+    assert told in page
+    assert told.replace("(", "").replace(")", "") in cycle_markdown(pair[0], 1)
+
+
+def test_the_predictor_of_unclear_answers_is_off_below_8_flags(tmp_path: Path) -> None:
+    with small_project(tmp_path / "auto", write_images(tmp_path / "data"), ladder=("auto",)) as ws:
+        run_cycles(ws, 2)
+        assert [row.choosing.unclear_predictor for row in summarise(ws).cycles] == [None, False]
+        assert "; predictor off)" in cycle_markdown(ws, 1)
+
+
+def test_the_predictor_of_unclear_answers_is_shown_where_it_was_on(pair: tuple[Workspace, Workspace]) -> None:
+    rows = summarise(pair[0]).cycles
+    on = [replace(row, choosing=Choosing(unclear_predictor=True)) for row in rows]
+    assert wasted_slots(on) != wasted_slots(rows)
+    assert Image.open(io.BytesIO(wasted_slots(on))).width == 720
+
+
+def test_without_answers_the_figure_of_waste_is_empty() -> None:
+    assert Image.open(io.BytesIO(wasted_slots([]))).format == "PNG"

@@ -34,7 +34,11 @@ def fit_temperature(probabilities: Floats, classes: Integers) -> float:
 
 def apply_temperature(probabilities: Floats, temperature: float) -> Floats:
     """Probabilities (N, C) float32 with their logits divided by `temperature`; the order within a row stays."""
-    return np.exp(_logarithms(probabilities, temperature)).astype(np.float32)
+    scaled = np.maximum(probabilities, SMALLEST, dtype=np.float32)
+    scaled /= scaled.max(axis=1, keepdims=True, initial=SMALLEST)
+    np.power(scaled, np.float32(1 / temperature), out=scaled)  # not by logarithms: a pool is scaled every cycle
+    scaled /= scaled.sum(axis=1, keepdims=True)
+    return scaled
 
 
 def expected_calibration_error(probabilities: Floats, classes: Integers, *, bins: int = 15) -> float:

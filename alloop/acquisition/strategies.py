@@ -13,6 +13,7 @@ import numpy as np
 from alloop.acquisition.balance import weigh_classes
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
 from alloop.acquisition.options import Options, with_options
+from alloop.acquisition.rescoring import select_contested, select_contested_kinds, select_steepest
 from alloop.acquisition.scores import entropy, least_confidence, margin, power_margin
 from alloop.acquisition.selection import (
     CLUSTERED,
@@ -140,6 +141,35 @@ _TABLE = (
         when="When the last layer is what learns; close behind auto in most measurements.",
     ),
     Strategy(
+        name="expected-gradient",
+        score=score_margin,
+        select=select_steepest,
+        needs=frozenset({Need.MODEL, Need.GRADIENTS}),
+        shortlist_ratio=TWO_STAGE,
+        source="Settles & Craven 2008, An Analysis of Active Learning Strategies for Sequence Labeling Tasks, on an "
+        "uncertain shortlist",
+        when="When the whole network learns and time is no object: it tells its cost, and refuses above "
+        "`gradient_budget_s`.",
+    ),
+    Strategy(
+        name="disagreement",
+        score=score_margin,
+        select=select_contested,
+        needs=frozenset({Need.MODEL, Need.COMMITTEE}),
+        shortlist_ratio=TWO_STAGE,
+        source="McCallum & Nigam 1998, with two or more trained models as the committee, on an uncertain shortlist",
+        when="When training has luck in it, as networks have; it is margin while there is only one model.",
+    ),
+    Strategy(
+        name="disagreement-kmeans",
+        score=score_margin,
+        select=select_contested_kinds,
+        needs=frozenset({Need.MODEL, Need.COMMITTEE, Need.EMBEDDINGS}),
+        shortlist_ratio=TWO_STAGE,
+        source="McCallum & Nigam 1998 as the weights of Zhdanov 2019, arXiv 1901.05954",
+        when="The same on pools with near-duplicates; it is uncertainty-kmeans while there is only one model.",
+    ),
+    Strategy(
         name="auto",
         score=score_margin,
         reweigh=weigh_classes,
@@ -149,6 +179,7 @@ _TABLE = (
         source="weighted k-means of Zhdanov 2019, arXiv 1901.05954, with fixed labelled centres, class weights and a "
         "discount for unclear samples (alloop's own measurements)",
         when="By default.",
+        predicts_unclear=True,
     ),
     Strategy(
         name="typiclust",

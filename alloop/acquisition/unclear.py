@@ -10,7 +10,7 @@ from alloop.acquisition.contract import Candidates
 from alloop.acquisition.scores import entropy, least_confidence, margin
 from alloop.nouns import Floats, Integers
 
-__all__ = ["FLAGS_NEEDED", "discount", "predict_unclear"]
+__all__ = ["FLAGS_NEEDED", "discount", "is_predictor_on", "predict_unclear"]
 
 FLAGS_NEEDED = 8  # fewer flags say nothing
 FOLDS = 5
@@ -20,12 +20,20 @@ MOST_LABELLED = 3_000  # a random part is enough to learn from, and bounds the t
 def discount(candidates: Candidates, rng: np.random.Generator) -> Floats:
     """The scores (M,) float32 times 1 - P(unclear); unchanged below 8 flags or with nothing labelled."""
     labelled, flagged = candidates.labelled, candidates.flagged
-    if labelled is None or flagged is None or len(flagged) < FLAGS_NEEDED or not len(labelled) * len(candidates):
+    if labelled is None or flagged is None or not is_predictor_on(candidates):
         return candidates.scores
     rows = rng.permutation(len(labelled))[:MOST_LABELLED]
     classes = None if candidates.labelled_class is None else candidates.labelled_class[rows]
     unclear = predict_unclear(candidates.points, labelled=labelled[rows], flagged=flagged, labelled_class=classes)
     return candidates.scores * (1 - unclear)
+
+
+def is_predictor_on(candidates: Candidates) -> bool:
+    """Whether there is enough to learn from, and anything to predict."""
+    labelled, flagged = candidates.labelled, candidates.flagged
+    if labelled is None or flagged is None:
+        return False
+    return len(flagged) >= FLAGS_NEEDED and len(labelled) > 0 and len(candidates) > 0
 
 
 def predict_unclear(

@@ -1,6 +1,7 @@
 """Model versions, their evaluations, and the champion pointer."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
@@ -58,10 +59,10 @@ class Models:
             return _champion(session, self._project)
 
     def record_evaluations(
-        self, lease: Lease, evaluations: Sequence[Evaluation], *, promote: str | None, reason: str
+        self, lease: Lease, evaluations: Sequence[Evaluation], *, promote: str | None, reason: str, **facts: Any
     ) -> None:
-        """End holdout_eval: the evaluations, and with `promote` a new champion, in one go."""
-        with self._steps.finishing(lease, reason=reason, promoted=promote) as session:
+        """End holdout_eval: the evaluations, and with `promote` a new champion, in one go; `facts` are kept with it."""
+        with self._steps.finishing(lease, reason=reason, promoted=promote, **facts) as session:
             rows = [{"project": self._project, **vars(evaluation)} for evaluation in evaluations]
             self._database.insert_new(session, EvaluationRow, rows)
             champion = _champion(session, self._project)

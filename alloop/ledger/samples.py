@@ -2,9 +2,10 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
-from sqlalchemy import Row, Select, bindparam, case, delete, func, null, or_, select, type_coerce, update
+from sqlalchemy import bindparam, case, delete, func, null, or_, select, type_coerce, update
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
@@ -167,43 +168,56 @@ class Samples:
             rows = session.scalars(select(SetAsideRow).filter_by(project=self._project))
             return tuple(sorted((Refused(r.uri, r.cause, r.reason) for r in rows), key=lambda refused: refused.uri))
 
+    def away(self) -> frozenset[str]:
+        """The ids of samples that were in the pool once and are set aside now."""
+        with self._database.read() as session:
+            query = select(SampleRow.id).filter_by(project=self._project, split=Split.ASIDE)
+            return frozenset(session.scalars(query))
+
     def counts(self) -> Mapping[str, int]:
         """How many samples: in all, per split, still unlabelled in the pool, and set aside."""
         with self._database.read() as session:
             per_split = select(SampleRow.split, func.count()).filter_by(project=self._project).group_by(SampleRow.split)
             splits: dict[str, int] = {split: count for split, count in session.execute(per_split)}  # noqa: C416 - rows are no pairs to mypy
-            left = session.scalar(select(func.count()).select_from(self._unlabelled().subquery())) or 0
+            asked = session.scalar(select(func.count()).select_from(self._taken().subquery())) or 0
+            open_ = session.scalar(select(func.count()).select_from(SampleRow).where(*self._pool(known=False))) or 0
             away = session.scalar(select(func.count()).select_from(SetAsideRow).filter_by(project=self._project)) or 0
-        return {"samples": sum(splits.values()), **splits, "unlabelled": left, "set_aside": away}
+        return {"samples": sum(splits.values()), **splits, "unlabelled": open_ - asked, "set_aside": away}
 
     def unlabelled(self, *, shard: int) -> Iterator[tuple[Sample, ...]]:
         """The pool minus what people answered and what they are being asked, in order of id, a shard at a time."""
-        return self._shards(self._unlabelled().with_only_columns(*HIDDEN), shard)
+        pages = self._pages(select(*HIDDEN).where(*self._pool(known=False)), shard, without=self._taken())
+        left = (sample for page in pages for sample in page)
+        while part := tuple(islice(left, shard)):
+            yield part
 
     def everything(self, *, shard: int) -> Iterator[tuple[Sample, ...]]:
         """The whole pool, labelled or not, in order of id, a shard at a time."""
-        pool = (SampleRow.project == self._project, SampleRow.split == Split.POOL)
-        return self._shards(select(*SHOWN).where(*pool), shard)
+        return self._pages(select(*SHOWN).where(*self._pool()), shard)
 
-    def _shards(self, wanted: Select[Any], shard: int) -> Iterator[tuple[Sample, ...]]:
+    def _pages(self, wanted: Any, size: int, *, without: Any = None) -> Iterator[tuple[Sample, ...]]:
+        """Pages of at most `size`; those `without` are dropped here, since a look-up of each in the database takes longer."""
         after = ""
         while True:
             with self._database.read() as session:
-                query = wanted.where(SampleRow.id > after).order_by(SampleRow.id).limit(shard)
+                query = wanted.where(SampleRow.id > after).order_by(SampleRow.id).limit(size)
                 samples = tuple(map(_shown, session.execute(query)))
+                dropped = set() if without is None else set(session.scalars(without))
             if not samples:
                 return
-            yield samples
+            yield tuple(sample for sample in samples if sample.id not in dropped)
             after = samples[-1].id
 
-    def _unlabelled(self) -> Select[SampleRow]:
-        taken = (
-            select(BatchItemRow.sample_id)
-            .where(BatchItemRow.project == SampleRow.project, BatchItemRow.sample_id == SampleRow.id)
-            .where(or_(BatchItemRow.outcome.is_(None), BatchItemRow.outcome.in_(ANSWERED)))
-            .exists()
-        )
-        return select(SampleRow).filter_by(project=self._project, split=Split.POOL, known=False).where(~taken)
+    def _pool(self, **more: Any) -> tuple[Any, ...]:
+        """What is true of every sample of the pool."""
+        facts = {"project": self._project, "split": Split.POOL, **more}
+        return tuple(getattr(SampleRow, name) == value for name, value in facts.items())
+
+    def _taken(self) -> Any:
+        """The ids of the pool's samples that people answered or are being asked."""
+        gone = or_(BatchItemRow.outcome.is_(None), BatchItemRow.outcome.in_(ANSWERED))
+        asked = select(BatchItemRow.sample_id).where(BatchItemRow.project == self._project, gone)
+        return select(SampleRow.id).where(*self._pool(known=False), SampleRow.id.in_(asked))
 
     def get(self, ids: Collection[str]) -> Mapping[str, Sample]:
         """{id: sample} of those that exist."""
@@ -249,7 +263,7 @@ def _file(row: SampleRow) -> SampleFile:
     return SampleFile(sample, row.width, row.height, row.size_bytes, row.mtime_ns)
 
 
-def _shown(row: Row[Any]) -> Sample:
+def _shown(row: Any) -> Sample:
     key, uri, group, split, truth = row
     return Sample(key, uri, group, SPLITS[split], truth)
 

@@ -1,12 +1,12 @@
-"""The contract of a model: four methods, and every adapter passes `alloop.testing.model_contract.ModelContract`."""
+"""The contracts of a model; every adapter passes `alloop.testing.model_contract.ModelContract`."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from alloop.nouns import Predictions, Progress, Sample, Task, TrainingLabel, no_progress
+from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
 
-__all__ = ["Model"]
+__all__ = ["GradientModel", "Model"]
 
 
 class Model(Protocol):
@@ -41,3 +41,18 @@ class Model(Protocol):
 
     def load(self, path: Path) -> None:
         """Become the model in `path`; ModelCorrupt when it is not one of this kind, label set and architecture."""
+
+
+@runtime_checkable
+class GradientModel(Protocol):
+    """A Model that can also say how much a label would change it, for the strategy `expected-gradient`.
+
+    It passes `alloop.testing.model_contract.GradientContract` too.
+    """
+
+    def gradients(self, samples: Sequence[Sample]) -> Floats:
+        """Expected gradient length of each sample, (N,) float32, at least 0; higher would change the model more.
+
+        The length of the loss's gradient is weighted by the probability of each class. The model is not changed.
+        Raises BadImage naming the sample's uri when an image cannot be read.
+        """

@@ -17,10 +17,11 @@ from alloop.models.devices import limited_threads, pick_device, seeded
 from alloop.models.files import check_facts, read_model, write_whole
 from alloop.models.packs import read_pack, write_pack
 from alloop.models.pixels import to_tensor
+from alloop.models.steepness import batch_for, expected_gradient_lengths
 from alloop.models.stream import read_pixels, stream
 from alloop.models.targets import class_numbers, in_order, only_classify
 from alloop.models.training import Schedule, train
-from alloop.nouns import Predictions, Progress, Sample, Task, TrainingLabel, no_progress
+from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
 
 __all__ = ["ClassifierModel", "from_config"]
 
@@ -78,6 +79,19 @@ class ClassifierModel:
                     kept[rows] = features.float().cpu().numpy()
             start += len(images)
         return Predictions(tuple(sample.id for sample in samples), probabilities, kept)
+
+    def gradients(self, samples: Sequence[Sample]) -> Floats:
+        """Expected gradient lengths over all parameters, as `alloop.models.base.GradientModel` says."""
+        lengths = np.empty(len(samples), dtype=np.float32)
+        start, size = 0, batch_for(self._network)
+        for images in self._stream(samples):
+            for first in range(0, len(images), size):
+                some = images[first : first + size]
+                with limited_threads(self._threads):
+                    found = expected_gradient_lengths(self._network, to_tensor(some, self._device))
+                lengths[start : start + len(some)] = found.cpu().numpy()
+                start += len(some)
+        return lengths
 
     def fit(
         self,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from alloop.acquisition.gradient import expected_gradient_lengths
 from alloop.config import ModelSection, Project
 from alloop.errors import ModelCorrupt
 from alloop.models.embedders import make_embedder
@@ -57,6 +58,12 @@ class FrozenModel:
                 kept[rows] = block
             start += len(block)
         return Predictions(tuple(sample.id for sample in samples), probabilities, kept)
+
+    def gradients(self, samples: Sequence[Sample]) -> Floats:
+        """Expected gradient lengths of the head, which is all that learns, as `alloop.models.base.GradientModel` says."""
+        found = self.predict(samples, embeddings=True)
+        assert found.embeddings is not None, "they were asked for"
+        return expected_gradient_lengths(found.probabilities, found.embeddings)
 
     def fit(
         self,

@@ -34,7 +34,7 @@ def write_pack(path: Path, blocks: Iterable[tuple[Sequence[str], Rows]], *, tota
     path.parent.mkdir(parents=True, exist_ok=True)
     names: list[str] = []
     fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    file: Rows | None = None
+    file: np.memmap[Any, Any] | None = None
     for ids, rows in blocks:
         if file is None:
             file = np.lib.format.open_memmap(fresh, mode="w+", dtype=rows.dtype, shape=(total, *rows.shape[1:]))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.func import functional_call, grad, vmap
 from torch.nn import functional
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from alloop.models.architectures import Classifier
 
@@ -41,7 +42,8 @@ def expected_gradient_lengths(network: Classifier, batch: Tensor) -> Tensor:
         shares, classes = network(batch)[0].softmax(dim=1).sort(dim=1, descending=True)
     expected = torch.zeros(len(batch), device=batch.device)
     for rank in range(shares.shape[1]):
-        parts = gradients(parameters, batch, classes[:, rank])
+        with sdpa_kernel(SDPBackend.MATH):  # the other kernels of attention cannot be batched by vmap
+            parts = gradients(parameters, batch, classes[:, rank])
         squared = torch.stack([part.flatten(start_dim=1).square().sum(dim=1) for part in parts.values()])
         expected += shares[:, rank] * squared.sum(dim=0).sqrt()
         if shares[:, rank + 1 :].sum(dim=1).max() < LEFT_OUT:

@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from alloop.errors import BadImage, BadLabel, ModelCorrupt
-from alloop.models.base import Model
+from alloop.models.base import GradientModel, Model
 from alloop.nouns import Content, Floats, Predictions, Sample, Task, TrainingLabel
 
-__all__ = ["LABELS", "ModelContract", "make_labels"]
+__all__ = ["LABELS", "GradientContract", "ModelContract", "make_labels"]
 
 LABELS = ("red", "green", "blue")
 """The label set of the contract's samples: noisy images in which one colour is bright."""
@@ -248,6 +248,29 @@ class ModelContract:
         model = self.make_model(home, LABELS)
         model.load(file)
         return model.predict(samples).probabilities
+
+
+class GradientContract(ModelContract):
+    """Tests that a Model must pass that gives gradients too: subclass this one then."""
+
+    def test_every_sample_has_a_gradient(self, model: Model, samples: list[Sample], trained: Path) -> None:
+        """(N,) float32, finite, at least 0, and none for nothing."""
+        model.load(trained)
+        assert isinstance(model, GradientModel)
+        lengths = model.gradients(samples)
+        assert (lengths.shape, lengths.dtype) == ((len(samples),), np.float32)
+        assert np.isfinite(lengths).all()
+        assert (lengths >= 0).all()
+        assert model.gradients([]).shape == (0,)
+
+    def test_gradients_change_nothing(self, model: Model, samples: list[Sample], trained: Path) -> None:
+        """The model predicts as before, and taken again they are the same, whoever the neighbours are."""
+        model.load(trained)
+        assert isinstance(model, GradientModel)
+        before, first = model.predict(samples).probabilities, model.gradients(samples)
+        np.testing.assert_array_equal(model.predict(samples).probabilities, before)
+        np.testing.assert_array_equal(model.gradients(samples), first)
+        np.testing.assert_allclose(model.gradients(samples[3:4]), first[3:4], rtol=0.02, atol=1e-4)
 
 
 class _Malicious:

@@ -22,6 +22,8 @@ def clips() -> Candidates:
         probabilities=rng.dirichlet(np.ones(3), size=60).astype(np.float32),
         embeddings=(points / np.linalg.norm(points, axis=1, keepdims=True)).astype(np.float32),
         groups=np.repeat(np.arange(10), 6),
+        gradients=rng.random(60, dtype=np.float32),
+        committee=rng.dirichlet(np.ones(3), size=(60, 2)).astype(np.float32),
     )
 
 

@@ -79,6 +79,13 @@ def make_pool(kind: str, size: int, seed: int) -> Pool:
     return Pool(probabilities, embeddings, groups, labelled, flagged)
 
 
+def committee(pool: Pool, rows: np.ndarray) -> np.ndarray | None:
+    """Two models of opposite taste; nobody while nothing is labelled, as in the first cycle after the start."""
+    if pool.labelled is None:
+        return None
+    return np.stack([pool.probabilities[rows], pool.probabilities[rows, ::-1]], axis=1)
+
+
 def choose(strategy: Strategy, pool: Pool, n: int, seed: int) -> tuple[np.ndarray, Selection]:
     """The rows of the pool that the loop would choose, and the selection among the shortlist."""
     rng = np.random.default_rng(seed)
@@ -97,6 +104,8 @@ def choose(strategy: Strategy, pool: Pool, n: int, seed: int) -> tuple[np.ndarra
         if Need.LABELLED in strategy.needs and pool.labelled is not None
         else None,
         flagged=pool.flagged if Need.FLAGGED in strategy.needs else None,
+        gradients=np.linalg.norm(pool.probabilities, axis=1)[shortlist] if Need.GRADIENTS in strategy.needs else None,
+        committee=committee(pool, shortlist) if Need.COMMITTEE in strategy.needs else None,
     )
     selection = strategy.select(candidates, n, rng)
     return shortlist[selection.rows], selection
@@ -207,6 +216,40 @@ def test_uncertainty_coreset_keeps_away_from_what_is_labelled() -> None:
     selection = STRATEGIES["uncertainty-coreset"].select(candidates, 2, np.random.default_rng(0))
     assert sorted(selection.rows // 10) == [2, 3]
     assert selection.distances.tolist() == pytest.approx([2**0.5, 2**0.5])
+
+
+CONTESTED = Candidates(
+    np.array([0.9, 0.8, 0.1], np.float32),
+    np.zeros(3, np.int64),
+    embeddings=np.eye(3, dtype=np.float32),
+    committee=np.array([[[1, 0], [1, 0]], [[0.5, 0.5], [0.5, 0.5]], [[1, 0], [0, 1]]], np.float32),
+)
+
+
+@pytest.mark.parametrize("name", ["disagreement", "disagreement-kmeans"])
+def test_what_the_committee_disagrees_about_comes_first(name: str) -> None:
+    assert STRATEGIES[name].select(CONTESTED, 1, np.random.default_rng(0)).rows.tolist() == [2]
+
+
+def test_while_there_is_only_one_model_the_margin_decides() -> None:
+    alone = replace(CONTESTED, committee=None)
+    assert STRATEGIES["disagreement"].select(alone, 2, np.random.default_rng(0)).rows.tolist() == [0, 1]
+
+
+def test_the_rows_of_a_committee_are_the_candidates() -> None:
+    taken = CONTESTED.take(np.array([2, 0]))
+    assert taken.committee is not None
+    assert taken.committee.tolist() == [[[1, 0], [0, 1]], [[1, 0], [1, 0]]]
+
+
+def test_the_longest_gradients_come_first_whatever_the_score() -> None:
+    steep = replace(CONTESTED, gradients=np.array([1, 3, 2], np.float32))
+    assert STRATEGIES["expected-gradient"].select(steep, 2, np.random.default_rng(0)).rows.tolist() == [1, 2]
+
+
+def test_a_strategy_that_reads_gradients_says_so() -> None:
+    with pytest.raises(ValueError, match=r"Need\.GRADIENTS"):
+        STRATEGIES["expected-gradient"].select(CONTESTED, 2, np.random.default_rng(0))
 
 
 def test_a_strategy_that_clusters_says_that_it_needs_embeddings() -> None:

@@ -10,13 +10,13 @@ from alloop.config import ModelSection, Project
 from alloop.errors import ConfigError, ModelCorrupt
 from alloop.models.classifier import ClassifierModel, from_config
 from alloop.nouns import Task
-from alloop.testing.model_contract import LABELS, ModelContract, make_labels
+from alloop.testing.model_contract import LABELS, GradientContract, make_labels
 
 QUICK = {"image_size": 16, "steps": 40, "batch_size": 8, "device": "cpu"}
 RESNET = QUICK | {"image_size": 32, "steps": 12, "architecture": "torchvision:resnet18"}
 
 
-class TestSmallClassifier(ModelContract):
+class TestSmallClassifier(GradientContract):
     def make_model(self, home, labels):
         return ClassifierModel(labels=labels, **QUICK)
 

@@ -10,7 +10,7 @@ from alloop.config import ModelSection, Project
 from alloop.errors import ConfigError, MissingExtra, ModelCorrupt
 from alloop.models.frozen import FrozenModel, from_config
 from alloop.nouns import Task
-from alloop.testing.model_contract import LABELS, ModelContract, make_labels
+from alloop.testing.model_contract import LABELS, GradientContract, make_labels
 
 
 def save_weights(network, folder):
@@ -33,21 +33,21 @@ def shufflenet(tmp_path_factory):
     return save_weights("shufflenet_v2_x0_5", tmp_path_factory.mktemp("shufflenet"))
 
 
-class TestFrozenModel(ModelContract):
+class TestFrozenModel(GradientContract):
     seeded = False
 
     def make_model(self, home, labels):
         return FrozenModel(labels=labels)
 
 
-class TestFrozenModelWithCache(ModelContract):
+class TestFrozenModelWithCache(GradientContract):
     seeded = False
 
     def make_model(self, home, labels):
         return FrozenModel(labels=labels, cache=home / "features")
 
 
-class TestFrozenBackbone(ModelContract):
+class TestFrozenBackbone(GradientContract):
     seeded = False
 
     @pytest.fixture(autouse=True)

@@ -1,0 +1,1 @@
+"""Who walks over the shards of a pool."""

@@ -1,0 +1,79 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from alloop.choosing import replay_batch
+from alloop.committee import committee_of, opinions
+from alloop.report import write_report
+from alloop.summary import summarise
+from alloop.workspace import Workspace
+from tests.small_project import run_cycles, small_project, write_images
+
+
+@pytest.mark.parametrize("strategy", ["disagreement", "disagreement-kmeans"])
+def test_the_loop_asks_a_committee_once_there_are_two_models(tmp_path: Path, strategy: str) -> None:
+    more = 'seed_sd_points = 0.5\nrule = "off"\n[promotion]\ntolerance_points = 100'
+    with small_project(tmp_path / "p", write_images(tmp_path / "data"), ladder=(strategy,), more=more) as ws:
+        run_cycles(ws, 4)
+        rows = summarise(ws).cycles
+        page = write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
+        assert [replay_batch(ws, number) for number in range(4)] == [()] * 4
+    assert [row.choosing.committee for row in rows] == [None, (), ("v1", "v0"), ("v2", "v1")]
+    assert "only one model yet" in page
+    assert "v2, v1" in page
+
+
+class Ledger:
+    """A ledger of models by cycle; the champion of `scorer` scored the pool."""
+
+    def __init__(self, names: dict[str, str], scorer: str) -> None:
+        self.models = self.steps = self
+        self._versions = [Version(name, sha256) for name, sha256 in names.items()]
+        self._scorer = scorer
+
+    def of(self, cycle: int) -> tuple["Version", ...]:
+        return tuple(version for version in self._versions if version.cycle == cycle)
+
+    def get(self, name: str) -> "Version":
+        return next(version for version in self._versions if version.name == name)
+
+    def facts(self, cycle: int, step: str) -> dict[str, str]:
+        return {"model_version": self._scorer}
+
+
+class Version:
+    """A model version as far as a committee cares."""
+
+    def __init__(self, name: str, sha256: str) -> None:
+        self.name, self.sha256, self.cycle = name, sha256, int(name[1])
+
+
+@pytest.mark.parametrize(
+    ("names", "scorer", "members"),
+    [
+        ({"v0": "a"}, "v0", []),
+        ({"v0": "a", "v1": "b"}, "v1", ["v1", "v0"]),
+        ({"v0": "a", "v1": "b", "v1.r1": "c", "v1.r2": "d"}, "v1", ["v1", "v1.r1", "v1.r2"]),
+        ({"v0": "a", "v1": "b", "v1.r1": "b"}, "v1", ["v1", "v0"]),
+        ({"v0": "a", "v1": "b", "v2": "c"}, "v0", ["v0", "v2"]),
+        ({"v0": "a", "v1": "a", "v2": "a"}, "v2", []),
+    ],
+    ids=["alone", "the one before", "other seeds", "seeds change nothing", "a newer challenger", "all the same"],
+)
+def test_who_sits_in_the_committee(names: dict[str, str], scorer: str, members: list[str]) -> None:
+    found = committee_of(Ledger(names, scorer), 3)  # type: ignore[arg-type]
+    assert [version.name for version in found] == members
+
+
+def test_every_member_is_asked_about_every_sample(tmp_path: Path) -> None:
+    def asked(ws: Workspace) -> np.ndarray:
+        samples = [answer.sample for answer in ws.ledger.holdout.frozen()[1]]
+        return opinions(ws, [ws.ledger.models.get(name) for name in ("v0", "v1")], samples)
+
+    with small_project(tmp_path / "p", write_images(tmp_path / "data")) as ws:
+        run_cycles(ws, 2)
+        found = asked(ws)
+    assert found.shape == (40, 2, 4)
+    assert found.sum(axis=2) == pytest.approx(1, abs=1e-5)
+    assert not (found[:, 0] == found[:, 1]).all()
