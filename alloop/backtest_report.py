@@ -47,6 +47,7 @@ def to_json(backtest: Backtest) -> dict[str, Any]:
             "holdout": pool.holdout,
             "unclear_in_pool": pool.unclear,
             "left_out": pool.left_out,
+            "set_aside": pool.set_aside,
         },
         "verdict": conclude(backtest, findings),
         "strategies": {finding.strategy: _finding_json(finding) for finding in findings},

@@ -15,12 +15,12 @@ from alloop.acquisition.calibration import apply_temperature
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
 from alloop.committee import scored_by
 from alloop.confidence import temperature_of
-from alloop.errors import BadImage
+from alloop.errors import BadImage, PoolExhausted
 from alloop.images import read_image
 from alloop.ledger.leases import Lease
 from alloop.ledger.samples import Refused
 from alloop.nouns import BatchItem, Content, Floats, Integers, Lane, ModelVersion, Prelabel, Sample
-from alloop.scoring import Scored, Shard, Shortlist, class_counts, random_rows, score_shards, shortlist
+from alloop.scoring import Scored, ScoreFile, Shard, Shortlist, class_counts, random_rows, score_shards, shortlist
 from alloop.shortlisted import look_closer
 from alloop.workspace import Workspace
 
@@ -42,6 +42,7 @@ def score_unlabelled(ws: Workspace, lease: Lease) -> None:
             progress=ws.progress_of(lease.cycle),
         )
     )
+    _refuse_too_few(files, ws.ledger.cycles.get(lease.cycle).nominal)
     unusable = [key for file in files for key in file.unusable]
     _quarantine(ws, list(ws.ledger.samples.get(unusable).values()))
     ws.ledger.batches.record_scores(
@@ -52,6 +53,20 @@ def score_unlabelled(ws: Workspace, lease: Lease) -> None:
         samples=sum(file.samples for file in files),
         unusable=len(unusable),
         temperature=temperature,
+    )
+
+
+def _refuse_too_few(files: Sequence[ScoreFile], nominal: int) -> None:
+    """Before anything is set aside: when hardly an image can be read, it is the storage that is missing."""
+    usable, lost = sum(file.samples for file in files), sum(len(file.unusable) for file in files)
+    if usable >= nominal:
+        return
+    for file in files:
+        if file.unusable:
+            file.path.unlink()
+    unread = f", {lost} others gave no score (are their images still where they were?)" if lost else ""
+    raise PoolExhausted(
+        f"{usable} samples can be chosen from{unread}, too few for a batch of {nominal}; restore or add images, run again"
     )
 
 
@@ -112,8 +127,25 @@ class Choice:
 def choose_batch(ws: Workspace, cycle: int) -> Choice:
     """The batch of a cycle: a random control slice and the strategy's choice, in one queue.
 
-    PoolExhausted when fewer samples remain than the batch needs.
+    A sample whose image is gone is set aside, and another one chosen. PoolExhausted when fewer samples remain than the
+    batch needs.
     """
+    while True:
+        try:
+            return _choice(ws, cycle)
+        except _Lost as lost:
+            _quarantine(ws, lost.samples)
+
+
+class _Lost(BadImage):
+    """Candidates, but not all of them, cannot be read any more."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        super().__init__(f"{len(samples)} images cannot be read any more, such as {samples[0].uri}; restore them")
+
+
+def _choice(ws: Workspace, cycle: int) -> Choice:
     record = ws.ledger.cycles.get(cycle)
     scored = ws.ledger.batches.score_files(cycle)
     require(range(sum(samples for _, _, samples in scored)), record.nominal)
@@ -127,7 +159,7 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
     if record.nominal > control:
         strategy, rng = ws.strategy(record.strategy), ws.dice(cycle, "select")
         top = _shortlist(ws, strategy, files, record.nominal - control, gone | frozenset(drawn.ids), rng)
-        candidates, facts = _candidates(ws, cycle, strategy, top)
+        candidates, facts = _readable_candidates(ws, cycle, strategy, top)
         chosen = strategy.select(candidates, record.nominal - control, rng)
         items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
     items += _holdout_items(ws, cycle)
@@ -136,7 +168,7 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
 
 def replay_batch(ws: Workspace, cycle: int) -> tuple[str, ...]:
     """What differs when the batch of a cycle is chosen again from its stored scores and seed; nothing when identical."""
-    again = {item.sample.id: item for item in choose_batch(ws, cycle).items if item.lane is not Lane.HOLDOUT}
+    again = {item.sample.id: item for item in _choice(ws, cycle).items if item.lane is not Lane.HOLDOUT}
     before = {item.sample.id: item for item in ws.ledger.batches.get(cycle).items if item.lane is not Lane.HOLDOUT}
     gone = [f"sample {key} was chosen then and would not be now" for key in before.keys() - again.keys()]
     come = [f"sample {key} would be chosen now and was not then" for key in again.keys() - before.keys()]
@@ -165,6 +197,18 @@ def _shortlist(
         reweigh = partial(weigh, class_share=share)
     wanted = strategy.shortlist_size(size, sys.maxsize)
     return shortlist(files, wanted, rng, without=without, reweigh=reweigh)
+
+
+def _readable_candidates(
+    ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist
+) -> tuple[Candidates, dict[str, Any]]:
+    try:
+        return _candidates(ws, cycle, strategy, top)
+    except BadImage as error:
+        lost = [sample for sample in ws.ledger.samples.get(top.ids).values() if not _is_readable(sample)]
+        if 0 < len(lost) < len(top):
+            raise _Lost(lost) from error
+        raise  # all of them: it is the storage that is missing; none: what cannot be read was labelled before
 
 
 def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> tuple[Candidates, dict[str, Any]]:

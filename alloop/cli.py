@@ -2,7 +2,8 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,12 +12,15 @@ import typer
 from alloop.errors import AlloopError, ConfigError, LabelsPending
 
 if TYPE_CHECKING:
+    from alloop.nouns import Progress
     from alloop.workspace import Workspace
 
 __all__ = ["main"]
 
 PENDING = 3
 """The exit code of `run --no-wait` while people are still labelling."""
+INTERRUPTED = 130
+"""The exit code after Ctrl-C, which typer turns the interrupt into."""
 
 app = typer.Typer(
     name="alloop",
@@ -40,19 +44,31 @@ def main() -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    else:
+        os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # an error there is a traceback
     try:
         app()
     except LabelsPending as pending:
         print(f"alloop: {pending}, then run this again", file=sys.stderr)
         sys.exit(PENDING)
-    except AlloopError as error:
+    except SystemExit as end:
+        if end.code == INTERRUPTED:
+            print("alloop: stopped; run the same command again to go on", file=sys.stderr)
+        raise
+    except Exception as error:
         if debug:
             raise
-        print(f"alloop: {error}", file=sys.stderr)
+        print(f"alloop: {_sentence(error)}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("alloop: stopped; run the same command again to go on", file=sys.stderr)
-        sys.exit(130)
+
+
+def _sentence(error: Exception) -> str:
+    if isinstance(error, AlloopError):
+        return str(error)
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} cannot be used ({error.strerror}); check the path and its permissions"
+    told = " ".join(str(error).split())
+    return f"this was not expected: {type(error).__name__}: {told[:300]}; the same command with --debug shows where"
 
 
 @app.command()
@@ -121,13 +137,14 @@ def run(
     from alloop.workspace import open_workspace
 
     with open_workspace(config) as ws, shown_progress() as progress:
-        walk = _walk_directly if direct or not _has_flows() else _prefect_walker(ws)
         if go_on and not ws.ledger.cycles.go_on():
             print("there is no decision to go on from; the loop just runs", file=sys.stderr)
-        for _ in range(cycles):
-            decision = walk(ws.telling(progress), open_cycle(ws), not no_wait)
-            if decision.action in (Action.HOLD, Action.STOP):
-                break
+        open_cycle(ws)  # what cannot run is refused before Prefect starts
+        with _walked_directly() if direct or not _has_flows() else _walked_by_prefect(progress) as walk:
+            for _ in range(cycles):
+                decision = walk(ws.telling(progress), open_cycle(ws), not no_wait)
+                if decision.action in (Action.HOLD, Action.STOP):
+                    break
         summary = summarise(ws)
     _print_table(cycle_table(summary))
     for line in cost_lines(summary):
@@ -138,10 +155,11 @@ def run(
 Walk = Callable[["Workspace", int, bool], Any]
 
 
-def _walk_directly(ws: "Workspace", cycle: int, wait: bool) -> Any:
+@contextmanager
+def _walked_directly() -> Iterator[Walk]:
     from alloop.cycle import walk
 
-    return walk(ws, cycle, wait=wait)
+    yield lambda ws, cycle, wait: walk(ws, cycle, wait=wait)
 
 
 def _has_flows() -> bool:
@@ -154,22 +172,24 @@ def _has_flows() -> bool:
     return True
 
 
-def _prefect_walker(ws: "Workspace") -> Walk:
+@contextmanager
+def _walked_by_prefect(progress: "Progress") -> Iterator[Walk]:
     """Walk through Prefect, whose server is started and stopped with this process unless PREFECT_API_URL names one."""
     _quiet_prefect()
-    ws.progress("starting Prefect", 0, 0)
+    progress("starting Prefect", 0, 0)
+    from alloop.cycle import decision_of
     from flows.cycle import run_cycle
+    from flows.server import prefect_api
 
     def walk(ws: "Workspace", cycle: int, wait: bool) -> Any:
-        from alloop.cycle import decision_of
-
         done = run_cycle(str(ws.config.file), ws.config.project.name, cycle, wait=wait)
         if done is None:
             answered, asked = ws.ledger.labels.pending(cycle)
             raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
         return decision_of(ws, cycle)
 
-    return walk
+    with prefect_api():
+        yield walk
 
 
 def _quiet_prefect() -> None:
@@ -235,9 +255,11 @@ def demo(
     with shown_progress() as progress:
         progress("starting Prefect", 0, 0)
         from flows.demo import prepare, run_demo
+        from flows.server import prefect_api
 
         config = prepare(out)
-        page = run_demo(str(config), cycles)
+        with prefect_api():
+            page = run_demo(str(config), cycles)
     from alloop.summary import summarise
     from alloop.tables import cycle_table
     from alloop.workspace import open_workspace

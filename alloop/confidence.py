@@ -24,7 +24,8 @@ from alloop.workspace import Workspace
 __all__ = ["Calibration", "calibrate", "calibration_of", "temperature_of"]
 
 FEWEST = 50
-"""Answers that a temperature needs. Fitted on 25, after a start of 20, it made 15 points 24 (hand signs, 2026-11)."""
+"""Answers that a temperature needs; with fewer the one before stays. Fitted on 25 after a start of 20 it made 15 points 24
+(hand signs, 2026-11)."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +54,16 @@ def calibrate(ws: Workspace, cycle: int, challenger: Predictions) -> Calibration
 
 
 def _fit(ws: Workspace, cycle: int) -> tuple[float | None, int]:
-    """The temperature at which the model that scored for this batch explains its answers best, and how many they are."""
+    """The temperature at which the model that scored for this batch explains its answers best, and how many they are.
+
+    With too few answers it is that of the cycle before.
+    """
     scorer, lanes = scored_by(ws.ledger, cycle), (Lane.ACTIVE, Lane.CONTROL)  # a relabelled one was trained on before
     asked = {item.sample.id for item in ws.ledger.batches.get(cycle).items if item.lane in lanes}
     answers = [label for label in ws.ledger.labels.training_set(cycle).labels if label.sample.id in asked]
     if scorer is None or len(answers) < FEWEST:
-        return None, 0
+        before = calibration_of(ws.ledger, cycle - 1)
+        return (before.temperature, before.fitted_on) if before else (None, 0)
     found = ws.model(scorer).predict([label.sample for label in answers])
     return fit_temperature(found.probabilities, _classes(ws, answers)), len(answers)
 

@@ -1,12 +1,14 @@
 """alloop.toml and the ALLOOP_* environment become one frozen Config; nobody else reads the environment.
 
-An environment variable overrides the file: `ALLOOP_LEDGER__URL` stands for `url` in `[ledger]`.
+An environment variable overrides the file: `ALLOOP_LEDGER__URL` stands for `url` in `[ledger]`; a list is JSON.
 Paths in the file are relative to the file.
 """
 
 import difflib
+import os
+import re
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -15,12 +17,16 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
 )
 
 from alloop.errors import ConfigError
 from alloop.nouns import Task
 
 __all__ = ["Config", "load_config"]
+
+SHOWN = 60
+"""Characters of a wrong value that its error shows."""
 
 
 class Section(BaseModel):
@@ -47,9 +53,9 @@ class Project(Section):
 
 
 class LedgerSection(Section):
-    """`[ledger]`: a SQLAlchemy URL; SQLite or Postgres."""
+    """`[ledger]`: a SQLAlchemy URL; SQLite or Postgres. A password can be in it, so it is never shown."""
 
-    url: str = "sqlite:///ledger.db"
+    url: str = Field(default="sqlite:///ledger.db", repr=False)
 
 
 class ModelSection(Section):
@@ -192,11 +198,10 @@ class Config(BaseSettings):
     @property
     def ledger_url(self) -> str:
         """The ledger's URL with a relative SQLite path made absolute."""
-        prefix = "sqlite:///"
-        url = self.ledger.url
-        if url.startswith(prefix) and not url.startswith(prefix + "/"):
-            return prefix + str((self.root / url.removeprefix(prefix)).absolute())
-        return url
+        relative = re.match(r"(sqlite(?:\+\w+)?:///)(?![/:])(.+)", self.ledger.url)
+        if relative is None:
+            return self.ledger.url
+        return relative[1] + str((self.root / relative[2]).absolute())
 
     @classmethod
     def settings_customise_sources(
@@ -215,16 +220,33 @@ class Config(BaseSettings):
 def load_config(path: Path) -> Config:
     """The configuration in `path` (a file, or a folder with alloop.toml in it); ConfigError names what is wrong."""
     file = path / Config.name if path.is_dir() else path
+    _refuse_unknown_variables(os.environ)
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigError(f"there is no {file}; make one with 'alloop init {file.parent}'") from None
+    except OSError as error:
+        raise ConfigError(f"{file} cannot be read ({error.strerror}); check its permissions") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; mend that line") from error
+    if "file" in tables:
+        raise ConfigError(f"{file}: unknown key 'file'{_nearest(('file',))}")
     try:
         return Config(file=file.absolute(), **tables)
     except ValidationError as error:
-        raise ConfigError(f"{file}: {'; '.join(_sentences(error))}") from error
+        raise ConfigError(f"{file}: {'; '.join(_sentences(error))}") from None  # its text holds the values, secrets too
+    except SettingsError as error:
+        raise ConfigError(
+            f"the environment is not valid: {error}; write a list as JSON, such as ALLOOP_LOOP__LADDER='[\"margin\"]'"
+        ) from None
+
+
+def _refuse_unknown_variables(names: Iterable[str]) -> None:
+    """ConfigError for a variable such as ALLOOP_LEDGR__URL, which would change nothing."""
+    for name in names:
+        section, nested, _ = name.upper().removeprefix("ALLOOP_").partition("__")
+        if name.upper().startswith("ALLOOP_") and nested and section.lower() not in _sections():
+            raise ConfigError(f"the environment has {name}, and there is no section{_nearest((section.lower(),))}")
 
 
 def _sentences(error: ValidationError) -> Iterator[str]:
@@ -234,8 +256,21 @@ def _sentences(error: ValidationError) -> Iterator[str]:
             yield f"unknown key '{place}'{_nearest(fault['loc'])}"
         elif fault["type"] == "missing":
             yield f"'{place}' is missing; set it"
+        elif fault["type"] in ("model_type", "model_attributes_type"):
+            yield f"'{place}' is a table; write [{place}] above its keys"
+        elif fault["loc"][0] == "ledger":
+            yield f"'{place}': {fault['msg']}"
         else:
-            yield f"'{place}': {fault['msg'].removeprefix('Value error, ')}"
+            yield f"'{place}' is {_short(fault['input'])}: {fault['msg'].removeprefix('Value error, ')}"
+
+
+def _short(value: object) -> str:
+    told = repr(value)
+    return told if len(told) <= SHOWN else f"{told[:SHOWN]}…"
+
+
+def _sections() -> list[str]:
+    return [name for name in Config.model_fields if name != "file"]
 
 
 def _nearest(place: tuple[Any, ...]) -> str:
@@ -245,6 +280,7 @@ def _nearest(place: tuple[Any, ...]) -> str:
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             break
         model = annotation
-    near = difflib.get_close_matches(str(place[-1]), model.model_fields, n=1)
-    known = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(model.model_fields)}"
+    names = _sections() if model is Config else list(model.model_fields)
+    near = difflib.get_close_matches(str(place[-1]), names, n=1)
+    known = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"
     return f"; {known}"

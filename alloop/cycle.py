@@ -7,9 +7,12 @@ ledger; done again, a step finds that and does nothing. So a killed run goes on 
 trained or counted twice.
 """
 
+from collections.abc import Callable
+
 from alloop.choosing import choose_batch, score_unlabelled
+from alloop.clock import WallClock
 from alloop.confidence import calibrate
-from alloop.errors import CycleClosed, LabelsPending, LoopError, PoolEmpty, PoolExhausted
+from alloop.errors import CycleClosed, LabelsPending, LeaseHeld, LeaseLost, LoopError, PoolEmpty, PoolExhausted
 from alloop.holdout import draw_holdout, holdout_hash
 from alloop.judging import evaluate, gather_evidence, predict_holdout, replicates, train
 from alloop.ledger.leases import Lease
@@ -25,6 +28,7 @@ __all__ = [
     "diversity_select",
     "holdout_eval",
     "open_cycle",
+    "patiently",
     "push_to_annotation",
     "retrain",
     "score_pool",
@@ -33,6 +37,11 @@ __all__ = [
     "wait_until_labelled",
     "walk",
 ]
+
+
+Step = Callable[[Workspace, int], int]
+LOOK_AGAIN_S = 2.0
+"""How soon to look whether somebody else has finished a step."""
 
 
 def open_cycle(ws: Workspace) -> int:
@@ -54,12 +63,12 @@ def open_cycle(ws: Workspace) -> int:
 
 
 def _refuse_small_pool(ws: Workspace, nominal: int) -> None:
-    """Before anything is written: a cycle that is opened can be filled."""
+    """Before anything is written: a cycle that is opened can be filled, as far as one can tell."""
     counts = ws.ledger.samples.counts()
     if not counts["samples"]:
         raise PoolEmpty(f"project '{ws.config.project.name}' has no samples; add some with 'alloop pool add'")
     holdout = 0 if counts.get(Split.HOLDOUT) else ws.config.loop.holdout
-    left = counts["unlabelled"] - holdout
+    left = min(counts["unlabelled"], counts.get(Split.POOL, 0) - holdout)  # labelled ones can be drawn for it too
     if left < nominal:
         kept = f" after a holdout of {holdout}" if holdout else ""
         raise PoolExhausted(
@@ -72,8 +81,20 @@ def walk(ws: Workspace, cycle: int, *, wait: bool) -> Decision:
     """A cycle from wherever it stands to its decision; LabelsPending when answers are missing and nobody waits."""
     look = wait_until_labelled if wait else wait_for_labels
     for step in (score_pool, diversity_select, push_to_annotation, look, retrain, holdout_eval, strategy_switch):
-        step(ws, cycle)
+        patiently(step, ws, cycle)
     return decision_of(ws, cycle)
+
+
+def patiently(step: Step, ws: Workspace, cycle: int) -> int:
+    """Do a step, or while another process does it, wait until that one has finished or is gone."""
+    while True:
+        try:
+            return step(ws, cycle)
+        except (LeaseHeld, LeaseLost) as held:
+            ws.progress_of(cycle)(f"waiting, since {held}", 0, 0)
+            WallClock().sleep(
+                LOOK_AGAIN_S
+            )  # the time of day, like leases: another process does not live on virtual time
 
 
 def decision_of(ws: Workspace, cycle: int) -> Decision:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from alloop.errors import AlloopError
 from alloop.images import read_image
+from alloop.ledger.database import shown_url
 from alloop.workspace import Workspace, open_workspace
 
 __all__ = ["Finding", "diagnose"]
@@ -33,7 +34,7 @@ def diagnose(config: Path) -> tuple[Finding, ...]:
     try:
         with open_workspace(config) as ws:
             found.append(Finding("configuration", True, str(ws.config.file)))
-            found.append(Finding("ledger", True, f"{ws.config.ledger.url.rpartition('@')[2]} is of this version"))
+            found.append(Finding("ledger", True, f"{shown_url(ws.config.ledger_url)} is of this version"))
             looks: tuple[Callable[[Workspace], str], ...] = (_pool, _images, _model, _files, _tool, _disk)
             found += [_look(look, ws) for look in looks]
     except AlloopError as error:

@@ -65,6 +65,9 @@ def strategy_bands(series: Sequence[Band]) -> bytes:
         line = "--" if place < 2 else ("-", "-.", ":")[(place - 2) // len(COLOURS) % 3]
         axes.fill_between(band.n, band.low, band.high, color=colour, alpha=0.12, linewidth=0)
         axes.plot(band.n, band.mean, line, color=colour, linewidth=1.8, label=band.name)
+    low, high = min(min(band.mean) for band in series), max(max(band.mean) for band in series)
+    room = 0.3 * (high - low) + 0.5  # the bands of two seeds would leave nothing of the curves
+    axes.set_ylim(low - room, high + room)
     axes.set_xlabel("answers, unclear ones included", fontsize=MEDIUM)
     axes.set_ylabel("accuracy on the holdout (points)", fontsize=MEDIUM)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
@@ -124,13 +127,11 @@ def wasted_slots(rows: Sequence[CycleRow]) -> bytes:
     chosen = {row.number: row for row in rows if Lane.ACTIVE in row.lanes}
     shares = {number: 100 * row.lanes[Lane.ACTIVE].share for number, row in chosen.items()}
     predicted = [number for number, row in chosen.items() if row.choosing.unclear_predictor]
-    axes.plot(
-        list(shares), list(shares.values()), "o-", color=BLUE, mfc="white", lw=2.4, label="chosen by the strategy"
-    )
+    axes.plot(list(shares), list(shares.values()), "o-", color=BLUE, mfc="white", lw=2.4, label="by the strategy")
     if predicted:
         axes.plot(predicted, [shares[number] for number in predicted], "o", color=BLUE, label="predictor on")
     control = _control_shares(rows)
-    axes.plot(list(control), list(control.values()), "--", color=GREY, lw=1.6, label="drawn at random, so far")
+    axes.plot(list(control), list(control.values()), "--", color=GREY, lw=1.6, label="at random, so far")
     axes.set_ylim(bottom=0, top=max([10.0, *(1.15 * share for share in (*shares.values(), *control.values()))]))
     axes.set_xticks(list(shares))
     axes.set_xlabel("cycle", fontsize=MEDIUM)

@@ -55,7 +55,7 @@ class LabelledPool:
     """A pool whose labels are known to simulated annotators only, and a holdout that is frozen from the start.
 
     `folder` holds the ledger that every walk begins with, and what is known about the images that never changes.
-    `left_out` counts the rows without a label.
+    `left_out` counts the rows without a label, `set_aside` the images that cannot be used or are copies of others.
     """
 
     folder: Path
@@ -64,6 +64,7 @@ class LabelledPool:
     pool: int
     holdout: int
     unclear: int
+    set_aside: int
     left_out: int
 
     @property
@@ -140,7 +141,8 @@ def _build(
         counts = ws.ledger.samples.counts()
         pool = [sample.id for shard in ws.ledger.samples.everything(shard=SHARD) for sample in shard]
         unclear = sum(truth.class_name == UNCLEAR for truth in ws.ledger.samples.truths(pool).values())
-    return {"pool": counts["pool"], "holdout": counts["holdout"], "unclear": unclear}
+    found = {name: counts.get(name, 0) for name in ("pool", "holdout", "set_aside")}
+    return {**found, "unclear": unclear}
 
 
 def _split(rows: Sequence[Row]) -> list[Row]:

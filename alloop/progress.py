@@ -52,14 +52,23 @@ def _bar() -> Iterator[Progress]:
 
 @contextmanager
 def _lines() -> Iterator[Progress]:
-    shown, since = "", 0.0
+    shown, since, begun, first = "", 0.0, 0.0, 0
 
     def progress(what: str, done: int, total: int) -> None:
-        nonlocal shown, since
+        nonlocal shown, since, begun, first
         now = time.monotonic()
         if what == shown and (done < total or not total) and now - since < LINE_EVERY_S:
             return
+        if what != shown:
+            begun, first = now, done
         shown, since = what, now
-        print(f"{what}: {done} of {total}" if total else what, file=sys.stderr, flush=True)
+        left = _time_left(now - begun, done - first, total - done)
+        print(f"{what}: {done} of {total}{left}" if total else what, file=sys.stderr, flush=True)
 
     yield progress
+
+
+def _time_left(spent_s: float, done: int, missing: int) -> str:
+    """How long the rest takes at the pace so far, "" when that is not known yet or under a minute."""
+    minutes = round(spent_s * missing / done / 60) if done > 0 and spent_s > LINE_EVERY_S else 0
+    return f", about {minutes} min left" if minutes else ""

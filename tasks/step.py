@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task, exponential_backoff
 
+from alloop.cycle import patiently
 from alloop.errors import LabelsPending, Transient
 from alloop.workspace import Workspace, open_workspace
 from tasks.progress import task_progress
@@ -62,5 +63,5 @@ def cycle_number(cycle: str) -> int:
 def do(config: str, cycle: str, work: Callable[[Workspace, int], int]) -> str:
     """Open the project, do one step of the loop, and pass the cycle's id on."""
     with task_progress() as progress, open_workspace(Path(config), progress=progress) as ws:
-        work(ws, cycle_number(cycle))
+        patiently(work, ws, cycle_number(cycle))
     return cycle

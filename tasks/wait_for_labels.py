@@ -22,7 +22,7 @@ def look_for_labels(config: str, cycle: str) -> str | None:
     """Look once; nothing while answers are missing."""
     with task_progress() as progress, open_workspace(Path(config), progress=progress) as ws:
         try:
-            loop.wait_for_labels(ws, cycle_number(cycle))
+            loop.patiently(loop.wait_for_labels, ws, cycle_number(cycle))
         except LabelsPending:
             return None
     return cycle

@@ -341,3 +341,16 @@ def test_a_manifest_of_one_class(
 def test_numbers_that_make_no_backtest(numbers: tuple[int, int, int], says: str, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=says):
         Plan("m.csv", tmp_path, ("margin",), 1, Terms(*numbers))
+
+
+def test_what_cannot_be_used_is_left_out_and_counted(manifest: Path, tmp_path: Path) -> None:
+    rows = manifest.read_text().splitlines()
+    for number in range(10):
+        (tmp_path / f"{number}.png").write_bytes((manifest.parent / f"{number:03d}.png").read_bytes())
+    (tmp_path / "9.png").write_bytes(b"no image")
+    absolute = [f"{manifest.parent}/{row}" for row in rows[1:]]
+    extra = [f"{tmp_path}/0.png,{rows[1].split(',')[1]},pool", f"{tmp_path}/9.png,1,pool", f"{tmp_path}/1.png,,pool"]
+    (tmp_path / "m.csv").write_text("\n".join([rows[0], *absolute, *extra]))
+    plan = Plan(str(tmp_path / "m.csv"), tmp_path / "out", (), 1, Terms(8, 8, 9), workers=1)
+    pool = run_backtest(plan).pool
+    assert (pool.pool, pool.holdout, pool.set_aside, pool.left_out) == (70, 30, 2, 1)

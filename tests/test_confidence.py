@@ -6,7 +6,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from alloop.acquisition.calibration import apply_temperature, expected_calibration_error, fit_temperature
-from alloop.confidence import Calibration, calibration_of, temperature_of
+from alloop.confidence import Calibration, calibrate, calibration_of, temperature_of
+from alloop.judging import predict_holdout
 from alloop.nouns import Lane
 from alloop.report import cycle_markdown, write_report
 from alloop.summary import Answers, summarise
@@ -100,3 +101,11 @@ def test_a_batch_too_small_gives_no_temperature(tmp_path: Path) -> None:
 
 def test_an_empty_lane_wastes_nothing() -> None:
     assert Answers(0, 0).share == 0
+
+
+def test_after_a_batch_too_small_the_temperature_before_stays(ws: Workspace) -> None:
+    """The fixture's batches have more than 15 answers and fewer than 50."""
+    before = calibration_of(ws.ledger, 1)
+    assert before is not None
+    found = calibrate(ws, 2, predict_holdout(ws, ws.ledger.models.of(2)[0]))
+    assert (found.temperature, found.fitted_on) == (before.temperature, before.fitted_on)

@@ -22,7 +22,7 @@ from sqlalchemy.pool import StaticPool
 from alloop.errors import ConfigError, LedgerBusy
 from alloop.ledger.tables import Base
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "open_database", "shown_url"]
 
 BUSY_S = 30
 WRITE_LOCK = 7_263_512_001
@@ -39,7 +39,7 @@ BEGIN = {
 """What starts a transaction. One writer at a time on Postgres too, so that read-then-write is as safe there as on SQLite;
 a writer whose machine went away is cut off after 300 s."""
 BUSY = ("locked", "deadlock", "connection", "could not serialize", "lock timeout", "temporary failure")
-MISTAKEN = ("password", "does not exist", "pg_hba.conf")
+MISTAKEN = ("password", "does not exist", "pg_hba.conf", "invalid")
 """A server that answers this is there, and will answer the same next time."""
 MANY = 100
 GROWN = text("SELECT pg_relation_size(oid) > 16384 * (1 + relpages) FROM pg_class WHERE oid = to_regclass(:table)")
@@ -125,7 +125,7 @@ def open_database(url: str) -> Database:
             _migrate(engine)
     except DBAPIError as error:
         engine.dispose()
-        raise ConfigError(f"the ledger {_shown(url)} does not open ({_told(error)}); check [ledger] url") from error
+        raise ConfigError(f"the ledger {shown_url(url)} does not open ({_told(error)}); check [ledger] url") from error
     except BaseException:
         engine.dispose()
         raise
@@ -140,6 +140,8 @@ def _engine(url: str) -> Engine:
     backend = {"postgres": "postgresql"}.get(parsed.get_backend_name(), parsed.get_backend_name())
     if backend not in ("sqlite", "postgresql"):
         raise ConfigError(f"the ledger speaks SQLite and Postgres, not {parsed.drivername}; change [ledger] url")
+    if backend == "postgresql" and "@" in f"{parsed.host}{parsed.database}":  # a piece of the password is the host then
+        raise ConfigError("[ledger] url holds more than one '@'; write %40 for those in the password")
     if backend == "sqlite":
         engine = _sqlite_engine(parsed.set(drivername="sqlite"))
     else:
@@ -232,5 +234,9 @@ def _told(error: DBAPIError) -> str:
     return " ".join(str(error.orig).split())
 
 
-def _shown(url: str) -> str:
-    return make_url(url).render_as_string(hide_password=True)
+def shown_url(url: str) -> str:
+    """A ledger's URL without user, password and options, for people to read."""
+    parsed = make_url(url)
+    return URL.create(
+        parsed.drivername, host=parsed.host, port=parsed.port, database=parsed.database
+    ).render_as_string()

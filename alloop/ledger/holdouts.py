@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from alloop.clock import Clock
 from alloop.errors import HoldoutLeak
 from alloop.ledger.database import Database
-from alloop.ledger.samples import chunks, to_sample
+from alloop.ledger.samples import SHOWN, chunks, shown, to_sample
 from alloop.ledger.tables import BatchItemRow, HoldoutFreezeRow, HoldoutItemRow, SampleRow, SetAsideRow
 from alloop.nouns import Content, Sample, Split, TrainingLabel
 
@@ -21,6 +21,7 @@ class Holdout:
 
     def __init__(self, database: Database, project: str, clock: Clock) -> None:
         self._database, self._project, self._clock = database, project, clock
+        self._frozen: tuple[str, tuple[TrainingLabel, ...]] | None = None
 
     def all(self) -> tuple[Sample, ...]:
         """Every sample of the holdout, in order of id."""
@@ -66,13 +67,18 @@ class Holdout:
             )
 
     def frozen(self) -> tuple[str, tuple[TrainingLabel, ...]] | None:
-        """(hash, samples with answers) of the frozen holdout; none while it is not frozen."""
+        """(hash, samples with answers) of the frozen holdout; none while it is not frozen. It is read once: it never changes."""
+        if self._frozen is None:
+            self._frozen = self._read_frozen()
+        return self._frozen
+
+    def _read_frozen(self) -> tuple[str, tuple[TrainingLabel, ...]] | None:
         with self._database.read() as session:
             freeze = session.get(HoldoutFreezeRow, self._project)
             if freeze is None:
                 return None
             query = (
-                select(SampleRow, HoldoutItemRow.content)
+                select(*SHOWN, HoldoutItemRow.content)
                 .join(
                     HoldoutItemRow,
                     (HoldoutItemRow.project == SampleRow.project) & (HoldoutItemRow.sample_id == SampleRow.id),
@@ -80,7 +86,8 @@ class Holdout:
                 .where(SampleRow.project == self._project)
                 .order_by(SampleRow.id)
             )
-            return freeze.hash, tuple(TrainingLabel(to_sample(row), content) for row, content in session.execute(query))
+            found = ((shown(row), content) for *row, content in session.execute(query))
+            return freeze.hash, tuple(TrainingLabel(sample, content) for sample, content in found)
 
 
 def freeze_holdout(

@@ -16,8 +16,8 @@ from alloop.clock import Clock
 from alloop.ledger.database import Database
 from alloop.ledger.holdouts import freeze_holdout
 from alloop.ledger.leases import Lease
-from alloop.ledger.observations import content_hash, current, observation, standing
-from alloop.ledger.samples import chunks, to_sample
+from alloop.ledger.observations import PLAIN, content_hash, current, observation, standing
+from alloop.ledger.samples import SHOWN, chunks, shown
 from alloop.ledger.steps import Steps
 from alloop.ledger.tables import (
     BatchItemRow,
@@ -168,22 +168,18 @@ class Labels:
     def training_set(self, cycle: int) -> LabelSet:
         """The labels that had joined when this cycle's batch closed: human, labelled, and not of the holdout."""
         with self._database.read() as session:
-            query = (
-                select(ObservationRow, SampleRow)
-                .join(
-                    SampleRow,
-                    (SampleRow.project == ObservationRow.project) & (SampleRow.id == ObservationRow.sample_id),
-                )
-                .where(ObservationRow.project == self._project, ObservationRow.joined_cycle <= cycle)
-                .where(SampleRow.split == Split.POOL)
-            )
-            pairs = session.execute(query).all()
-            samples = {sample.id: to_sample(sample) for _, sample in pairs}
-            rows = standing(row for row, _ in pairs)
+            joined = (ObservationRow.project == self._project, ObservationRow.joined_cycle <= cycle)
+            rows = standing(session.execute(select(*PLAIN).where(*joined)).all())
+            pool = select(*SHOWN).where(SampleRow.project == self._project, SampleRow.split == Split.POOL)
+            samples = {
+                row.id: shown(row)
+                for some in chunks(sorted(rows))
+                for row in session.execute(pool.where(SampleRow.id.in_(some)))
+            }
             labels = [
                 TrainingLabel(samples[key], row.content)
                 for key, row in sorted(rows.items())
-                if row.outcome == Outcome.LABELLED and row.content is not None
+                if key in samples and row.outcome == Outcome.LABELLED and row.content is not None
             ]
         return LabelSet(tuple(labels), label_set_hash(labels))
 
@@ -199,7 +195,7 @@ class Labels:
     def annotator_hours(self) -> float:
         """Hours that people spent on the labels that stand, where the tool measured them."""
         with self._database.read() as session:
-            rows = standing(session.scalars(select(ObservationRow).filter_by(project=self._project)))
+            rows = standing(session.execute(select(*PLAIN).where(ObservationRow.project == self._project)).all())
             return sum(row.lead_time_s or 0.0 for row in rows.values()) / 3600
 
     def refusals(self) -> tuple[tuple[str, str], ...]:

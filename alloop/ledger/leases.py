@@ -8,7 +8,7 @@ from pathlib import Path
 
 import psutil
 
-__all__ = ["Lease", "is_gone", "this_process"]
+__all__ = ["Lease", "is_gone", "shown_owner", "this_process"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,12 @@ class Lease:
 def this_process() -> str:
     """Host, process id and start time of this process."""
     return f"{_host()}|{os.getpid()}|{_started(os.getpid())}"
+
+
+def shown_owner(owner: str) -> str:
+    """A process for people to read: its id and its host."""
+    host, pid, _ = owner.rsplit("|", 2)
+    return f"process {pid} on {host.partition('/')[0]}"
 
 
 def is_gone(owner: str) -> bool:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from alloop.clock import Clock, WallClock
 from alloop.errors import CycleClosed, LeaseHeld, LeaseLost, LedgerBusy
 from alloop.ledger.database import Database
-from alloop.ledger.leases import Lease, is_gone, this_process
+from alloop.ledger.leases import Lease, is_gone, shown_owner, this_process
 from alloop.ledger.tables import ContinuationRow, CycleRow, DecisionRow, StepRow
 from alloop.nouns import STEPS, Action, Cycle, Stage
 
@@ -107,7 +107,9 @@ class Steps:
                 return None
             now = self._wall.now()
             if row.owner and row.lease_until and row.lease_until > now and not is_gone(row.owner):
-                raise LeaseHeld(f"{step} of cycle {cycle} is being done by {row.owner} until {row.lease_until}; wait")
+                raise LeaseHeld(
+                    f"{step} of cycle {cycle} is being done by {shown_owner(row.owner)}; wait for it, or stop it"
+                )
             row.token, row.owner = uuid4().hex, this_process()
             row.lease_until = now + timedelta(seconds=lease_s)
             return Lease(cycle, step, row.token, time.perf_counter())
@@ -187,7 +189,9 @@ class Steps:
         """The step's row, locked within a transaction; LeaseLost when the lease is no longer ours."""
         row = session.get_one(StepRow, (self._project, lease.cycle, lease.step), with_for_update=True)
         if row.token != lease.token:
-            raise LeaseLost(f"{lease.step} of cycle {lease.cycle} was taken over by {row.owner or 'another process'}")
+            raise LeaseLost(
+                f"{lease.step} of cycle {lease.cycle} was taken over by {shown_owner(row.owner) if row.owner else 'another process'}"
+            )
         return row
 
     def of(self, cycle: int) -> tuple[Stage, ...]:

@@ -17,7 +17,7 @@ from alloop.models.devices import limited_threads, pick_device, seeded
 from alloop.models.files import check_facts, read_model, write_whole
 from alloop.models.packs import read_pack, write_pack
 from alloop.models.pixels import to_tensor
-from alloop.models.steepness import batch_for, expected_gradient_lengths
+from alloop.models.steepness import expected_gradient_length
 from alloop.models.stream import read_pixels, stream
 from alloop.models.targets import class_numbers, in_order, only_classify
 from alloop.models.training import Schedule, train
@@ -82,16 +82,11 @@ class ClassifierModel:
 
     def gradients(self, samples: Sequence[Sample]) -> Floats:
         """Expected gradient lengths over all parameters, as `alloop.models.base.GradientModel` says."""
-        lengths = np.empty(len(samples), dtype=np.float32)
-        start, size = 0, batch_for(self._network)
+        lengths: list[float] = []
         for images in self._stream(samples):
-            for first in range(0, len(images), size):
-                some = images[first : first + size]
-                with limited_threads(self._threads):
-                    found = expected_gradient_lengths(self._network, to_tensor(some, self._device))
-                lengths[start : start + len(some)] = found.cpu().numpy()
-                start += len(some)
-        return lengths
+            with limited_threads(self._threads):
+                lengths += [expected_gradient_length(self._network, one) for one in to_tensor(images, self._device)]
+        return np.array(lengths, dtype=np.float32)
 
     def fit(
         self,

@@ -258,7 +258,8 @@ class GradientContract(ModelContract):
         model.load(trained)
         assert isinstance(model, GradientModel)
         lengths = model.gradients(samples)
-        assert (lengths.shape, lengths.dtype) == ((len(samples),), np.float32)
+        assert lengths.shape == (len(samples),)
+        assert lengths.dtype == np.float32
         assert np.isfinite(lengths).all()
         assert (lengths >= 0).all()
         assert model.gradients([]).shape == (0,)

@@ -252,6 +252,24 @@ def test_a_strategy_that_reads_gradients_says_so() -> None:
         STRATEGIES["expected-gradient"].select(CONTESTED, 2, np.random.default_rng(0))
 
 
+def test_auto_passes_over_copies_of_what_is_labelled() -> None:
+    rng = np.random.default_rng(0)
+    copies = unit(np.eye(1, 6) + rng.normal(0, 0.01, (60, 6)))
+    candidates = Candidates(
+        np.r_[np.ones(60), np.full(20, 0.5)].astype(np.float32),
+        np.zeros(80, np.int64),
+        embeddings=np.concatenate([copies, unit(rng.normal(size=(20, 6)))]),
+        labelled=unit(np.eye(1, 6)),
+    )
+    assert STRATEGIES["auto"].select(candidates, 1, rng).rows.min() >= 60
+
+
+def test_auto_with_nothing_answered_clusters_the_highest_scores() -> None:
+    points = make_pool("plain", 100, 0).embeddings
+    candidates = Candidates(np.linspace(0, 1, 100, dtype=np.float32), np.zeros(100, np.int64), embeddings=points)
+    assert STRATEGIES["auto"].select(candidates, 2, np.random.default_rng(0)).rows.min() >= 60
+
+
 def test_a_strategy_that_clusters_says_that_it_needs_embeddings() -> None:
     candidates = Candidates(np.ones(3, np.float32), np.zeros(3, np.int64))
     with pytest.raises(ValueError, match=r"Need\.EMBEDDINGS"):
