@@ -6,6 +6,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from alloop.errors import LoopError
+
 __all__ = ["Clock", "VirtualClock", "WallClock"]
 
 
@@ -39,11 +41,13 @@ class VirtualClock:
         self._start = start
 
     def now(self) -> datetime:
-        """The virtual time."""
+        """The virtual time; LoopError when its file holds none."""
         try:
-            return datetime.fromisoformat(self._path.read_text(encoding="ascii"))
+            return datetime.fromisoformat(self._path.read_text(encoding="utf-8"))
         except FileNotFoundError:
             return self._start
+        except ValueError as error:
+            raise LoopError(f"{self._path} holds no time ({error}); restore it, or delete it to begin anew") from error
 
     def sleep(self, seconds: float) -> None:
         """Move the time on at once."""

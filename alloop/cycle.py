@@ -59,6 +59,8 @@ def open_cycle(ws: Workspace) -> int:
     nominal = _nominal(ws, first=not history)
     _refuse_small_pool(ws, nominal)
     refuse_unfit(ws, ws.strategy(strategy))
+    if not cycles:
+        ws.new_model()  # one that cannot be made is told before people have worked for it
     return ws.ledger.cycles.open_next(strategy=strategy, nominal=nominal).number
 
 

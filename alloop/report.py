@@ -26,8 +26,10 @@ def write_report(ws: Workspace, path: Path, *, baseline: Workspace | None = None
 
     `baseline` is a second project in which the same loop ran with the strategy `random`, from the same start.
     """
-    if path.is_dir():
-        raise ConfigError(f"{path} is a folder; name the file that the report goes to")
+    if path.exists() and not path.is_file():  # such as /dev/stdout, which would be replaced
+        raise ConfigError(
+            f"{path} is {'a folder' if path.is_dir() else 'no file'}; name the file that the report goes to"
+        )
     page = _render(ws, summarise(ws), summarise(baseline) if baseline else None)
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")

@@ -17,7 +17,7 @@ from alloop.acquisition.strategies import find_strategy
 from alloop.annotation.base import AnnotationTool
 from alloop.clock import Clock, VirtualClock, WallClock
 from alloop.config import Config, ModelSection, load_config
-from alloop.errors import ConfigError
+from alloop.errors import AlloopError, ConfigError
 from alloop.ledger import Ledger, open_ledger
 from alloop.ledger.samples import Refused, SampleFile
 from alloop.models.base import Model
@@ -189,10 +189,12 @@ def _model(config: Config) -> Model:
         return frozen.from_config(config.project, section, cache=config.state / "features")
     module, _, name = section.kind.partition(":")
     try:
-        factory = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"model '{section.kind}' cannot be imported: {error}; mend [model] kind") from error
-    return cast("Model", factory(config.project, section))
+        return cast("Model", getattr(importlib.import_module(module), name)(config.project, section))
+    except AlloopError:
+        raise
+    except Exception as error:  # the user's own code may fail in any way
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"model '{section.kind}' cannot be made ({told}); mend it or [model] kind") from error
 
 
 def _tool(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from alloop.errors import LoopError
+
 __all__ = ["locked", "read_lines", "write_atomically", "write_lines"]
 
 
@@ -28,12 +30,22 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records that `write_lines` put at `path`; none when there is no file."""
+    """The records that `write_lines` put at `path`; none when there is no file. LoopError when it was changed since."""
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         return []
-    return [json.loads(line) for line in text.split("\n") if line]
+    return [_record(line, f"{path}, line {number}") for number, line in enumerate(text.split("\n"), 1) if line]
+
+
+def _record(line: str, where: str) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise LoopError(f"{where} is not what alloop wrote ({error}); restore the file") from error
+    if not isinstance(record, dict):
+        raise LoopError(f"{where} is not what alloop wrote, but {line[:40]!r}; restore the file")
+    return record
 
 
 @contextmanager

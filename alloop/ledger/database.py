@@ -14,12 +14,12 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import URL, Connection, Engine, Insert, create_engine, event, insert, inspect, text
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, DatabaseError, DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionLeft
 from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
-from alloop.errors import ConfigError, LedgerBusy
+from alloop.errors import ConfigError, LedgerBusy, LoopError
 from alloop.ledger.tables import Base
 
 __all__ = ["Database", "open_database", "shown_url"]
@@ -41,6 +41,8 @@ a writer whose machine went away is cut off after 300 s."""
 BUSY = ("locked", "deadlock", "connection", "could not serialize", "lock timeout", "temporary failure")
 MISTAKEN = ("password", "does not exist", "pg_hba.conf", "invalid")
 """A server that answers this is there, and will answer the same next time."""
+DAMAGED = ("malformed", "not a database", "disk is full", "disk i/o error", "readonly", "could not extend")
+"""What a database says that ran out of room, or was changed by others."""
 MANY = 100
 GROWN = text("SELECT pg_relation_size(oid) > 16384 * (1 + relpages) FROM pg_class WHERE oid = to_regclass(:table)")
 """Whether a table has doubled since Postgres counted it. By itself it counts once a minute, and until then a fresh table's
@@ -63,6 +65,7 @@ class Database:
         """A read-only session."""
         with (
             self._turn,
+            _damage_is_told(),
             _busy_is_transient(),
             self._engine.connect() as connection,
             Session(bind=connection) as session,
@@ -72,7 +75,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session in one transaction that starts with the write lock: committed whole or not at all."""
-        with self._turn, _busy_is_transient(), self._engine.connect() as connection:
+        with self._turn, _damage_is_told(), _busy_is_transient(), self._engine.connect() as connection:
             writing = connection.execution_options(alloop_writes=True)
             with Session(bind=writing) as session, session.begin():
                 yield session
@@ -228,6 +231,17 @@ def _busy_is_transient() -> Iterator[None]:
         raise
     except NoConnectionLeft as error:
         raise LedgerBusy("every connection to the ledger is in use; try again") from error
+
+
+@contextmanager
+def _damage_is_told() -> Iterator[None]:
+    try:
+        yield
+    except DatabaseError as error:
+        cause = _told(error)
+        if any(word in cause.lower() for word in DAMAGED):
+            raise LoopError(f"the ledger cannot be used ({cause}); make room, or restore it from a backup") from error
+        raise
 
 
 def _told(error: DBAPIError) -> str:

@@ -185,7 +185,7 @@ VERBS = {
     "decisions.raise_flags": raise_flags,
 }
 READS = {
-    "samples": {"known", "aside", "counts", "unlabelled", "everything", "get", "truths"},
+    "samples": {"away", "known", "aside", "counts", "unlabelled", "everything", "get", "truths"},
     "holdout": {"all", "frozen"},
     "cycles": {"get", "all"},
     "steps": {"hold", "of", "facts"},
