@@ -80,7 +80,7 @@ class LoopSection(Section):
     batch: int = Field(default=500, ge=1)
     start: int | None = Field(default=None, ge=1)
     holdout: int = Field(default=300, ge=1)
-    ladder: tuple[str, ...] = Field(default=("uncertainty-kmeans", "margin", "random"), min_length=1)
+    ladder: tuple[str, ...] = Field(default=("auto", "badge", "uncertainty-coreset", "power-margin"), min_length=1)
     control_share: float = Field(default=0.10, ge=0.0, lt=1.0)
     shard: int = Field(default=4096, ge=1)
     poll_s: float = Field(default=60.0, gt=0)
