@@ -37,7 +37,7 @@ def diagnose(config: Path) -> tuple[Finding, ...]:
             found.append(Finding("ledger", True, f"{shown_url(ws.config.ledger_url)} is of this version"))
             looks: tuple[Callable[[Workspace], str], ...] = (_pool, _images, _model, _files, _tool, _disk)
             found += [_look(look, ws) for look in looks]
-    except AlloopError as error:
+    except (AlloopError, OSError) as error:
         found.append(Finding("configuration", False, str(error)))
     return tuple(found)
 

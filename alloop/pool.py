@@ -135,8 +135,8 @@ def add_to_pool(
     """Add what is new in a folder, or a CSV or Parquet manifest, and tell what became of every row.
 
     Each chunk of rows is stored on its own: after a crash or Ctrl-C the same call goes on, since a known local file whose
-    size and time are unchanged is not read again. A remote file that is known is taken to be unchanged. `workers` 0 means
-    one per processor.
+    size and time are unchanged is not read again, unless it was set aside. A remote file that is known is taken to be
+    unchanged. `workers` 0 means one per processor.
 
     Raises:
         BadManifest: the source as a whole cannot be used; nothing was added.
@@ -195,7 +195,7 @@ def _begin(rows: list[Row], survey: Survey, *, store: SampleStore, submit: Submi
         refusal = _refuse_new(row, survey.holdout_groups) if was is None else _refuse_known(row, was.sample)
         if refusal:
             refused.append(refusal)
-        elif was is None or not _is_unchanged(row.uri, was):
+        elif was is None or was.sample.split is Split.ASIDE or not _is_unchanged(row.uri, was):
             unread.append(row.uri)
     looks = [submit(unread[start : start + PART]) for start in range(0, len(unread), PART)]
     return _Chunk(rows, known, refused, looks)
