@@ -4,17 +4,18 @@ A strategy is a value. The loop streams `score` over the pool, keeps the highest
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from alloop.errors import PoolExhausted
-from alloop.nouns import Floats, Integers
+from alloop.nouns import Detections, Floats, Integers
 
-__all__ = ["Candidates", "Need", "Reweigh", "Score", "Select", "Selection", "Strategy", "require"]
+__all__ = ["Candidates", "Need", "Reweigh", "Score", "ScoreBoxes", "Select", "Selection", "Strategy", "require"]
 
 
 class Need(StrEnum):
@@ -35,7 +36,7 @@ class Need(StrEnum):
     GRADIENTS = "gradients"
     """`Candidates.gradients`, from a model that can give them."""
     COMMITTEE = "committee"
-    """`Candidates.committee`, once there are two models that differ."""
+    """`Candidates.dissent`, once there are two opinions that differ."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +53,8 @@ class Candidates:
         labelled_class: (L,) int64, the class that people gave each.
         flagged: (F, D) float32, embeddings of what annotators called unclear, of unit length.
         gradients: (M,) float32, expected gradient lengths.
-        committee: (M, E, C) float32, the probabilities of E models.
+        dissent: (M,) float32, how far a committee disagrees about each; at least 0.
+        is_empty: (M,) bool, where a detector sees nothing.
     """
 
     scores: Floats
@@ -64,14 +66,15 @@ class Candidates:
     labelled_class: Integers | None = None
     flagged: Floats | None = None
     gradients: Floats | None = None
-    committee: Floats | None = None
+    dissent: Floats | None = None
+    is_empty: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
 
     def take(self, rows: Integers) -> "Candidates":
         """The candidates of `rows` (K,) int64 only, in that order."""
-        mine = ("scores", "top_class", "probabilities", "embeddings", "groups", "gradients", "committee")
+        mine = ("scores", "top_class", "probabilities", "embeddings", "groups", "gradients", "dissent", "is_empty")
         parts = {name: getattr(self, name) for name in mine}
         return replace(self, **{name: part[rows] for name, part in parts.items() if part is not None})
 
@@ -113,6 +116,7 @@ class Reweigh(Protocol):
 
 
 Score = Callable[[Floats, np.random.Generator], Floats]
+ScoreBoxes = Callable[[Sequence[Detections]], Floats]
 Select = Callable[[Candidates, int, np.random.Generator], Selection]
 
 
@@ -123,6 +127,8 @@ class Strategy:
     Attributes:
         name: what alloop.toml calls it.
         score: probabilities (N, C) and a generator to scores (N,) float32, at least 0; higher is more worth labelling.
+        score_boxes: what a detector sees in N images to scores (N,) float32, at least 0; None where the strategy reads no
+            model, or is for classifiers.
         select: candidates, n and a generator to exactly n distinct rows; the same seed gives the same rows;
             PoolExhausted when there are fewer than n candidates.
         needs: what the loop has to hand in.
@@ -141,6 +147,7 @@ class Strategy:
     shortlist_ratio: float | None
     source: str
     when: str
+    score_boxes: ScoreBoxes | None = None
     reweigh: Reweigh | None = None
     shortlist_limit: int | None = None
     predicts_unclear: bool = False

@@ -8,7 +8,6 @@ from dataclasses import replace
 import numpy as np
 
 from alloop.acquisition.contract import Candidates, Selection
-from alloop.acquisition.disagreement import jensen_shannon
 from alloop.acquisition.selection import select_near_centres, select_top
 from alloop.nouns import Floats
 
@@ -36,7 +35,5 @@ def select_contested_kinds(candidates: Candidates, n: int, rng: np.random.Genera
 
 
 def _dissent(candidates: Candidates) -> Floats:
-    """Jensen-Shannon divergence (M,) float32 of the committee's answers; the scores where there is no committee."""
-    if candidates.committee is None:
-        return candidates.scores
-    return jensen_shannon(candidates.committee.transpose(1, 0, 2))
+    """How far the committee disagrees (M,) float32; the scores where there is no committee."""
+    return candidates.scores if candidates.dissent is None else candidates.dissent

@@ -10,6 +10,7 @@ from types import MappingProxyType
 
 import numpy as np
 
+from alloop.acquisition import boxes
 from alloop.acquisition.balance import weigh_classes
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
 from alloop.acquisition.options import Options, with_options
@@ -80,6 +81,7 @@ _TABLE = (
     Strategy(
         name="least-confidence",
         score=score_least_confidence,
+        score_boxes=boxes.least_confidence,
         select=select_top,
         needs=frozenset({Need.MODEL}),
         shortlist_ratio=1.0,
@@ -89,6 +91,7 @@ _TABLE = (
     Strategy(
         name="margin",
         score=score_margin,
+        score_boxes=boxes.class_margin,
         select=select_top,
         needs=frozenset({Need.MODEL}),
         shortlist_ratio=1.0,
@@ -98,11 +101,13 @@ _TABLE = (
     Strategy(
         name="entropy",
         score=score_entropy,
+        score_boxes=boxes.binary_entropy,
         select=select_top,
         needs=frozenset({Need.MODEL}),
         shortlist_ratio=1.0,
         source="Shannon 1948; Settles 2009, section 3.1",
-        when="To compare with what others use; it saved least of all, and fails on pools with repetition.",
+        when="To compare with what others use; it saved least of all, fails on pools with repetition, and prefers the "
+        "images that a young detector sees best.",
     ),
     Strategy(
         name="power-margin",
@@ -116,6 +121,7 @@ _TABLE = (
     Strategy(
         name="uncertainty-kmeans",
         score=score_margin,
+        score_boxes=boxes.doubt,
         select=select_near_centres,
         needs=frozenset({Need.MODEL, Need.EMBEDDINGS}),
         shortlist_ratio=TWO_STAGE,
@@ -125,6 +131,7 @@ _TABLE = (
     Strategy(
         name="uncertainty-coreset",
         score=score_margin,
+        score_boxes=boxes.doubt,
         select=select_spread_out,
         needs=frozenset({Need.MODEL, Need.EMBEDDINGS, Need.LABELLED, Need.FLAGGED}),
         shortlist_ratio=TWO_STAGE,
@@ -154,6 +161,7 @@ _TABLE = (
     Strategy(
         name="disagreement",
         score=score_margin,
+        score_boxes=boxes.doubt,
         select=select_contested,
         needs=frozenset({Need.MODEL, Need.COMMITTEE}),
         shortlist_ratio=TWO_STAGE,
@@ -163,6 +171,7 @@ _TABLE = (
     Strategy(
         name="disagreement-kmeans",
         score=score_margin,
+        score_boxes=boxes.doubt,
         select=select_contested_kinds,
         needs=frozenset({Need.MODEL, Need.COMMITTEE, Need.EMBEDDINGS}),
         shortlist_ratio=TWO_STAGE,
@@ -172,6 +181,7 @@ _TABLE = (
     Strategy(
         name="auto",
         score=score_margin,
+        score_boxes=boxes.doubt,
         reweigh=weigh_classes,
         select=select_auto,
         needs=frozenset({Need.MODEL, Need.EMBEDDINGS, Need.LABELLED, Need.FLAGGED}),

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy
+from alloop.acquisition.disagreement import jensen_shannon
 from alloop.acquisition.scores import top_rows
 from alloop.acquisition.strategies import STRATEGIES, Options, find_strategy, with_options
 from alloop.errors import ConfigError, PoolExhausted
@@ -79,11 +80,11 @@ def make_pool(kind: str, size: int, seed: int) -> Pool:
     return Pool(probabilities, embeddings, groups, labelled, flagged)
 
 
-def committee(pool: Pool, rows: np.ndarray) -> np.ndarray | None:
-    """Two models of opposite taste; nobody while nothing is labelled, as in the first cycle after the start."""
+def dissent(pool: Pool, rows: np.ndarray) -> np.ndarray | None:
+    """Of two models of opposite taste; none while nothing is labelled, as in the first cycle after the start."""
     if pool.labelled is None:
         return None
-    return np.stack([pool.probabilities[rows], pool.probabilities[rows, ::-1]], axis=1)
+    return jensen_shannon(np.stack([pool.probabilities[rows], pool.probabilities[rows, ::-1]]))
 
 
 def choose(strategy: Strategy, pool: Pool, n: int, seed: int) -> tuple[np.ndarray, Selection]:
@@ -105,7 +106,7 @@ def choose(strategy: Strategy, pool: Pool, n: int, seed: int) -> tuple[np.ndarra
         else None,
         flagged=pool.flagged if Need.FLAGGED in strategy.needs else None,
         gradients=np.linalg.norm(pool.probabilities, axis=1)[shortlist] if Need.GRADIENTS in strategy.needs else None,
-        committee=committee(pool, shortlist) if Need.COMMITTEE in strategy.needs else None,
+        dissent=dissent(pool, shortlist) if Need.COMMITTEE in strategy.needs else None,
     )
     selection = strategy.select(candidates, n, rng)
     return shortlist[selection.rows], selection
@@ -222,7 +223,7 @@ CONTESTED = Candidates(
     np.array([0.9, 0.8, 0.1], np.float32),
     np.zeros(3, np.int64),
     embeddings=np.eye(3, dtype=np.float32),
-    committee=np.array([[[1, 0], [1, 0]], [[0.5, 0.5], [0.5, 0.5]], [[1, 0], [0, 1]]], np.float32),
+    dissent=np.array([0, 0.1, 0.7], np.float32),
 )
 
 
@@ -232,14 +233,16 @@ def test_what_the_committee_disagrees_about_comes_first(name: str) -> None:
 
 
 def test_while_there_is_only_one_model_the_margin_decides() -> None:
-    alone = replace(CONTESTED, committee=None)
+    alone = replace(CONTESTED, dissent=None)
     assert STRATEGIES["disagreement"].select(alone, 2, np.random.default_rng(0)).rows.tolist() == [0, 1]
 
 
-def test_the_rows_of_a_committee_are_the_candidates() -> None:
-    taken = CONTESTED.take(np.array([2, 0]))
-    assert taken.committee is not None
-    assert taken.committee.tolist() == [[[1, 0], [0, 1]], [[1, 0], [1, 0]]]
+def test_what_is_known_of_a_candidate_goes_where_it_goes() -> None:
+    taken = replace(CONTESTED, is_empty=np.array([True, True, False])).take(np.array([2, 0]))
+    assert taken.dissent is not None
+    assert taken.dissent.tolist() == pytest.approx([0.7, 0])
+    assert taken.is_empty is not None
+    assert taken.is_empty.tolist() == [False, True]
 
 
 def test_the_longest_gradients_come_first_whatever_the_score() -> None:

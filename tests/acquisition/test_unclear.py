@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,3 +64,12 @@ def test_auto_wastes_fewer_slots_once_there_are_flags() -> None:
         return int((rows >= 30).sum())
 
     assert wasted(20) < wasted(0)
+
+
+def test_a_detector_learns_what_is_unclear_without_classes() -> None:
+    """An image with boxes has no class of its own, and its sigmoids do not sum to 1: embeddings are all it takes."""
+    sigmoids = np.random.default_rng(0).random((60, 3), dtype=np.float32)
+    seen = replace(candidates(20), probabilities=sigmoids, labelled_class=None, is_empty=np.zeros(60, dtype=bool))
+    scores = discount(seen, np.random.default_rng(0))
+    assert scores[30:].max() < scores[:30].min()
+    assert scores.tolist() == discount(candidates(20), np.random.default_rng(0)).tolist()
