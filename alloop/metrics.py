@@ -1,23 +1,32 @@
-"""How good a model is on the holdout, and how sure one can be of it.
+"""How good a model is on the holdout: one face for classes, boxes and masks.
 
-Per-sample results are kept as a file, so that any later comparison needs no model. Intervals come from a bootstrap
-that resamples groups: the frames of one clip are one piece of evidence, not many (Field & Welsh 2007).
+Per-sample results are kept as a file, so that any later comparison needs no model. `interval` and `lift` treat the
+results of every task alike; they are those of `alloop.resampling`.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from alloop import average_precision
+from alloop.average_precision import DetectionResults
 from alloop.errors import BadLabel
-from alloop.nouns import Floats, Integers, Lift, Predictions, TrainingLabel
+from alloop.matching import Matching, match
+from alloop.nouns import Floats, Integers, Predictions, Task, TrainingLabel
+from alloop.resampling import METRIC_NAMES, Measure, Results, group_numbers, interval, lift
 
 __all__ = [
+    "METRIC_NAMES",
+    "ClassResults",
+    "DetectionResults",
     "Results",
-    "accuracy",
+    "interval",
+    "judge",
     "lift",
     "macro_recall",
     "read_results",
@@ -26,27 +35,80 @@ __all__ = [
     "write_results",
 ]
 
-RESAMPLES = 2000
-BLOCK = 200
-"""Resamples drawn at once: 200 x 10,000 groups are 16 MB."""
+
+@dataclass(frozen=True, eq=False)
+class GroupMean:
+    """The mean of values (N,), which are drawn again by their groups (N,)."""
+
+    values: Floats
+    groups: Integers
+
+    @property
+    def share(self) -> float:
+        """The mean of all."""
+        return float(self.values.mean(dtype=np.float64))
+
+    def resampled(self, draws: Integers) -> Floats:
+        """The means in each draw."""
+        sizes = np.bincount(self.groups).astype(np.float64)
+        sums = np.bincount(self.groups, weights=self.values)
+        return np.asarray(sums[draws].sum(axis=1) / sizes[draws].sum(axis=1), dtype=np.float32)
 
 
 @dataclass(frozen=True, eq=False)
-class Results:
-    """A model's answers on N holdout samples: ids, groups (N,) int64, truth and predicted class (N,) int64."""
+class ClassResults:
+    """A classifier's answers on N holdout samples: ids, groups (N,) int64, truth and predicted class (N,) int64."""
 
     ids: tuple[str, ...]
     groups: Integers
     truth: Integers
     predicted: Integers
 
+    metric = METRIC_NAMES[Task.CLASSIFY]
+    resamples = 2000
+
     @property
     def correct(self) -> Floats:
         """(N,) float32: 1 where the model is right."""
         return np.asarray(self.truth == self.predicted, dtype=np.float32)
 
+    @property
+    def measure(self) -> Measure:
+        """The share of right answers."""
+        return GroupMean(self.correct, self.groups)
 
-def results(holdout: Sequence[TrainingLabel], predictions: Predictions, labels: Sequence[str]) -> Results:
+    def gain_on(self, before: "ClassResults") -> Measure:
+        """By how much that share is greater than another model's."""
+        return GroupMean(self.correct - before.correct, self.groups)
+
+    def doubted(self, low: float, high: float) -> tuple[float, float]:
+        """Without a single exception among the groups the rule of three gives the doubt (Hanley & Lippman-Hand 1983)."""
+        mean, groups = self.measure.share, int(self.groups.max()) + 1
+        if mean in (0.0, 1.0):
+            doubt = min(1.0, 3 / groups)
+            return min(low, 1 - doubt) if mean else 0.0, 1.0 if mean else doubt
+        return low, high
+
+    def tally(self) -> tuple[Integers, Integers]:
+        """For each class, on how many of its samples the model is right, and how many there are."""
+        sizes = np.bincount(self.truth)
+        return np.bincount(self.truth[self.truth == self.predicted], minlength=len(sizes)), sizes
+
+    def table(self) -> Any:
+        """One row per sample."""
+        return pa.table({"id": self.ids, "group": self.groups, "truth": self.truth, "predicted": self.predicted})
+
+
+def judge(
+    holdout: Sequence[TrainingLabel], predictions: Predictions, labels: Sequence[str], *, task: Task
+) -> ClassResults | DetectionResults:
+    """The per-sample results of a model of any task; BadLabel when the holdout has a class outside the label set."""
+    if task is Task.CLASSIFY:
+        return results(holdout, predictions, labels)
+    return match(holdout, predictions.detections, Matching(tuple(labels), task))
+
+
+def results(holdout: Sequence[TrainingLabel], predictions: Predictions, labels: Sequence[str]) -> ClassResults:
     """The per-sample results of a classifier; BadLabel when the holdout has a class outside the label set."""
     column = {name: index for index, name in enumerate(labels)}
     for item in holdout:
@@ -55,59 +117,19 @@ def results(holdout: Sequence[TrainingLabel], predictions: Predictions, labels: 
                 f"holdout sample {item.sample.uri} is labelled '{item.content.class_name}', which is not in the label "
                 f"set {', '.join(labels)}; mend the manifest"
             )
-    return Results(
+    return ClassResults(
         ids=tuple(item.sample.id for item in holdout),
-        groups=_group_numbers(holdout),
+        groups=group_numbers(holdout),
         truth=np.array([column[str(item.content.class_name)] for item in holdout], dtype=np.int64),
         predicted=predictions.probabilities.argmax(axis=1).astype(np.int64),
     )
 
 
-def _group_numbers(holdout: Sequence[TrainingLabel]) -> Integers:
-    names = [f"group {item.sample.group}" if item.sample.group else f"sample {item.sample.id}" for item in holdout]
-    return np.unique(names, return_inverse=True)[1].astype(np.int64)
-
-
-def accuracy(of: Results, rng: np.random.Generator) -> tuple[float, float, float]:
-    """(points, low, high): accuracy in points with its 95 % bootstrap interval."""
-    means = _resampled_means(of.correct, of.groups, rng)
-    low, high = (float(edge) for edge in np.percentile(means, [2.5, 97.5]))
-    mean, groups = float(of.correct.mean(dtype=np.float64)), int(of.groups.max()) + 1
-    if mean in (0.0, 1.0):  # resampling sees no doubt then; the rule of three does (Hanley & Lippman-Hand 1983)
-        doubt = min(1.0, 3 / groups)
-        low, high = min(low, 1 - doubt) if mean else 0.0, 1.0 if mean else doubt
-    return 100 * mean, 100 * low, 100 * high
-
-
 def macro_recall(of: Results) -> float:
-    """The mean over the classes of the holdout of the share of each that the model is right on."""
-    sizes = np.bincount(of.truth)
-    right = np.bincount(of.truth, weights=of.correct)
-    return float((right[sizes > 0] / sizes[sizes > 0]).mean())
-
-
-def lift(now: Results, before: Results, rng: np.random.Generator, *, seed_sd_points: float) -> Lift:
-    """Points from `before` to `now` on the same samples, with a 95 % interval.
-
-    The interval is a paired bootstrap over groups, widened by the noise of training: each of the two models is
-    one draw of a training seed, whose standard deviation is `seed_sd_points`.
-    """
-    if now.ids != before.ids:
-        raise ValueError("the two results are of different holdouts; a frozen holdout never changes")
-    gain = now.correct - before.correct
-    means = 100 * _resampled_means(gain, now.groups, rng)
-    means += rng.normal(0.0, np.sqrt(2.0) * seed_sd_points, size=RESAMPLES)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return Lift(100 * float(gain.mean(dtype=np.float64)), float(low), float(high))
-
-
-def _resampled_means(values: Floats, groups: Integers, rng: np.random.Generator) -> Floats:
-    """(RESAMPLES,) means of `values` (N,) when whole groups (N,) are drawn with replacement."""
-    sizes = np.bincount(groups).astype(np.float64)
-    sums = np.bincount(groups, weights=values)
-    blocks = [rng.integers(len(sizes), size=(BLOCK, len(sizes))) for _ in range(RESAMPLES // BLOCK)]
-    means = np.concatenate([sums[draws].sum(axis=1) / sizes[draws].sum(axis=1) for draws in blocks])
-    return means.astype(np.float32)
+    """The mean over the classes of the holdout of the share of each that the model is right on, or finds; 0 of none."""
+    right, sizes = of.tally()
+    seen = sizes > 0
+    return float((right[seen] / sizes[seen]).mean()) if seen.any() else 0.0
 
 
 def should_promote(challenger_points: float, champion_points: float | None, *, tolerance_points: float) -> bool:
@@ -117,17 +139,18 @@ def should_promote(challenger_points: float, champion_points: float | None, *, t
 
 def write_results(of: Results, path: Path) -> None:
     """Keep per-sample results as Parquet; the file is there whole or not at all."""
-    table = pa.table({"id": of.ids, "group": of.groups, "truth": of.truth, "predicted": of.predicted})
     path.parent.mkdir(parents=True, exist_ok=True)
     fresh = path.with_suffix(".tmp")
-    pq.write_table(table, fresh)
+    pq.write_table(of.table(), fresh)
     fresh.replace(path)
 
 
-def read_results(path: Path) -> Results:
-    """The per-sample results in `path`."""
+def read_results(path: Path) -> ClassResults | DetectionResults:
+    """The per-sample results in `path`, of the task that they were written for."""
     table = pq.read_table(path)
-    return Results(
+    if average_precision.is_of_detections(table):
+        return average_precision.from_table(table)
+    return ClassResults(
         ids=tuple(table["id"].to_pylist()),
         groups=table["group"].to_numpy(),
         truth=table["truth"].to_numpy(),

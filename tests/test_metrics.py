@@ -11,8 +11,11 @@ from hypothesis import strategies as st
 
 from alloop.errors import BadLabel
 from alloop.metrics import (
-    Results,
-    accuracy,
+    METRIC_NAMES,
+    ClassResults,
+    DetectionResults,
+    interval,
+    judge,
     lift,
     macro_recall,
     read_results,
@@ -20,17 +23,19 @@ from alloop.metrics import (
     should_promote,
     write_results,
 )
-from alloop.nouns import Content, Predictions, Sample, TrainingLabel
+from alloop.nouns import Box, Content, Detections, Predictions, Sample, Task, TrainingLabel
 
 
 def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def answers(right: Sequence[int], groups: Sequence[int] | None = None, ids: Sequence[str] | None = None) -> Results:
-    """Results of two classes: truth 0 everywhere, and the model answers 0 where it is right."""
+def answers(
+    right: Sequence[int], groups: Sequence[int] | None = None, ids: Sequence[str] | None = None
+) -> ClassResults:
+    """ClassResults of two classes: truth 0 everywhere, and the model answers 0 where it is right."""
     n = len(right)
-    return Results(
+    return ClassResults(
         ids=tuple(ids or map(str, range(n))),
         groups=np.array(range(n) if groups is None else groups, dtype=np.int64),
         truth=np.zeros(n, dtype=np.int64),
@@ -38,7 +43,7 @@ def answers(right: Sequence[int], groups: Sequence[int] | None = None, ids: Sequ
     )
 
 
-def mixed(right: int, wrong: int) -> Results:
+def mixed(right: int, wrong: int) -> ClassResults:
     return answers([1] * right + [0] * wrong)
 
 
@@ -54,15 +59,32 @@ def says(*columns: int, classes: int = 2) -> Predictions:
     return Predictions(tuple(map(str, range(len(columns)))), np.eye(classes, dtype=np.float32)[list(columns)])
 
 
+def boxed(*confidences: float, task: Task = Task.DETECT) -> ClassResults | DetectionResults:
+    """A cat in every sample, found in its half with the given confidence, and nothing found where that is 0."""
+    cat = Content(boxes=(Box("cat", 0, 0, 10, 10, ((0, 0), (10, 0), (10, 10))),))
+    held = [TrainingLabel(Sample(f"id{n}", f"{n}.png"), cat) for n in range(len(confidences))]
+    found = tuple(
+        Detections(
+            boxes=np.array([[0, 0, 10, 10]] if sure else [], dtype=np.float32).reshape(-1, 4),
+            class_scores=np.array([[sure, 0]] if sure else [], dtype=np.float32).reshape(-1, 2),
+            polygons=(((0, 0), (0, 10), (10, 10)),) if sure else (),
+        )
+        for sure in confidences
+    )
+    best = np.array([[sure, 0] for sure in confidences], dtype=np.float32)
+    ids = tuple(label.sample.id for label in held)
+    return judge(held, Predictions(ids, best, detections=found), ("cat", "dog"), task=task)
+
+
 # Accuracy
 
 
 def test_accuracy_is_the_share_of_right_answers_in_points() -> None:
-    assert accuracy(mixed(3, 1), rng())[0] == 75.0
+    assert interval(mixed(3, 1), rng())[0] == 75.0
 
 
 def test_its_interval_is_the_binomial_one_when_every_sample_is_its_own_group() -> None:
-    points, low, high = accuracy(mixed(300, 100), rng())
+    points, low, high = interval(mixed(300, 100), rng())
     by_hand = 1.96 * 100 * math.sqrt(0.75 * 0.25 / 400)  # 4.24 points
     assert points - low == pytest.approx(by_hand, abs=0.4)
     assert high - points == pytest.approx(by_hand, abs=0.4)
@@ -72,49 +94,88 @@ def test_its_interval_is_the_binomial_one_when_every_sample_is_its_own_group() -
 def test_without_a_single_exception_the_rule_of_three_gives_the_doubt(
     right: int, wrong: int, expected: tuple[int, int, int]
 ) -> None:
-    assert accuracy(mixed(right, wrong), rng()) == pytest.approx(expected)
+    assert interval(mixed(right, wrong), rng()) == pytest.approx(expected)
 
 
 def test_the_rule_of_three_counts_groups_and_not_frames() -> None:
-    _, low, _ = accuracy(answers([1] * 300, groups=[n // 10 for n in range(300)]), rng())
+    _, low, _ = interval(answers([1] * 300, groups=[n // 10 for n in range(300)]), rng())
     assert low == pytest.approx(90)
 
 
 def test_two_samples_without_exception_leave_every_doubt() -> None:
-    assert accuracy(mixed(2, 0), rng()) == pytest.approx((100, 0, 100))
+    assert interval(mixed(2, 0), rng()) == pytest.approx((100, 0, 100))
 
 
 def test_groups_are_drawn_as_a_whole() -> None:
     right = [1] * 50 + [0] * 50
-    _, low, high = accuracy(answers(right), rng())
-    _, low_in_two, high_in_two = accuracy(answers(right, groups=[0] * 50 + [1] * 50), rng())
+    _, low, high = interval(answers(right), rng())
+    _, low_in_two, high_in_two = interval(answers(right, groups=[0] * 50 + [1] * 50), rng())
     assert high - low < 22
     assert (low_in_two, high_in_two) == (0, 100)
 
 
 def test_one_giant_group_makes_the_interval_wide() -> None:
     right = [1] * 90 + [0] * 100
-    small = accuracy(answers(right), rng())
-    giant = accuracy(answers(right, groups=[*range(90), *[90] * 100]), rng())
+    small = interval(answers(right), rng())
+    giant = interval(answers(right, groups=[*range(90), *[90] * 100]), rng())
     assert giant[2] - giant[1] > 2 * (small[2] - small[1])
 
 
 @given(st.lists(st.booleans(), min_size=1, max_size=60), st.integers(1, 7))
 def test_the_interval_always_holds_the_estimate_and_stays_within_0_and_100(right: list[bool], size: int) -> None:
     found = answers([int(ok) for ok in right], groups=np.unique(np.arange(len(right)) // size, return_inverse=True)[1])
-    points, low, high = accuracy(found, rng())
+    points, low, high = interval(found, rng())
     assert 0 <= low <= points + 1e-4
     assert points - 1e-4 <= high <= 100
 
 
 def test_the_same_dice_give_the_same_interval() -> None:
-    assert accuracy(mixed(30, 10), rng(4)) == accuracy(mixed(30, 10), rng(4))
+    assert interval(mixed(30, 10), rng(4)) == interval(mixed(30, 10), rng(4))
 
 
 def test_macro_recall_weighs_a_rare_class_like_a_common_one() -> None:
     truth, predicted = np.array([0] * 9 + [2]), np.array([0] * 9 + [0])
-    found = Results(tuple(map(str, range(10))), np.arange(10), truth, predicted)
+    found = ClassResults(tuple(map(str, range(10))), np.arange(10), truth, predicted)
     assert macro_recall(found) == 0.5
+
+
+def test_macro_recall_of_boxes_is_the_share_of_objects_that_are_found_at_all() -> None:
+    assert macro_recall(boxed(0.9, 0, 0.01, 0)) == 0.5
+
+
+def test_macro_recall_of_nothing_is_0() -> None:
+    held = [TrainingLabel(Sample("a", "a.png"), Content())]
+    nothing = Detections(np.empty((0, 4), np.float32), np.empty((0, 2), np.float32))
+    found = Predictions(("a",), np.zeros((1, 2), np.float32), detections=(nothing,))
+    assert macro_recall(judge(held, found, ("cat", "dog"), task=Task.DETECT)) == 0
+
+
+# One face for every task
+
+
+def test_every_task_is_judged_by_a_metric_with_a_name() -> None:
+    assert METRIC_NAMES == {Task.CLASSIFY: "accuracy", Task.DETECT: "mAP50", Task.SEGMENT: "mask mAP50"}
+
+
+def test_a_classifier_is_judged_by_its_answers() -> None:
+    found = judge(held("cat", "dog"), says(0, 0), ("cat", "dog"), task=Task.CLASSIFY)
+    assert found.metric == "accuracy"
+    assert interval(found, rng())[0] == 50
+
+
+def test_a_detector_is_judged_by_its_boxes_and_a_segmenter_by_its_masks() -> None:
+    boxes, masks = boxed(0.9, 0.8), boxed(0.9, 0.8, task=Task.SEGMENT)
+    assert (boxes.metric, interval(boxes, rng())[0]) == ("mAP50", 100)
+    assert (masks.metric, interval(masks, rng())[0]) == ("mask mAP50", 0)  # they are the other half of each box
+
+
+def test_the_lift_of_a_detector_is_taken_like_that_of_a_classifier() -> None:
+    now, before = boxed(0.9, 0.8, 0.7, 0.6), boxed(0.9, 0.8, 0, 0)
+    assert isinstance(now, DetectionResults)
+    assert isinstance(before, DetectionResults)
+    found = lift(now, before, rng(), seed_sd_points=0)
+    assert found.points == pytest.approx(100 * 50 / 101)  # recall 0 to 0.5 are 51 of 101 points
+    assert found.low <= found.points <= found.high
 
 
 # Lift
@@ -146,7 +207,7 @@ def test_training_noise_of_both_models_widens_the_interval() -> None:
 
 def test_a_lift_resamples_whole_groups() -> None:
     before, now = answers([0] * 100, groups=[0] * 50 + [1] * 50), answers([1] * 50 + [0] * 50)
-    found = lift(Results(now.ids, before.groups, now.truth, now.predicted), before, rng(), seed_sd_points=0)
+    found = lift(ClassResults(now.ids, before.groups, now.truth, now.predicted), before, rng(), seed_sd_points=0)
     assert (found.points, found.low, found.high) == (50, 0, 100)
 
 
@@ -168,7 +229,7 @@ def test_a_challenger_is_promoted_unless_it_is_worse_by_more_than_the_tolerance(
     assert should_promote(challenger, champion, tolerance_points=0.5) is promoted
 
 
-# Results per sample
+# ClassResults per sample
 
 
 def test_results_say_for_each_sample_what_it_is_and_what_was_answered() -> None:
@@ -200,8 +261,25 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
     found, path = answers([1, 0, 1], groups=[0, 0, 1]), tmp_path / "new" / "v1.parquet"
     write_results(found, path)
     again = read_results(path)
+    assert isinstance(again, ClassResults)
     assert again.ids == found.ids
     for name in ("groups", "truth", "predicted"):
         assert getattr(again, name).tolist() == getattr(found, name).tolist()
         assert getattr(again, name).dtype == np.int64
     assert [file.name for file in path.parent.iterdir()] == ["v1.parquet"]
+
+
+@pytest.mark.parametrize("confidences", [(0.9, 0, 0.3), (0, 0)])
+@pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
+def test_results_of_a_detector_come_back_from_their_file(
+    tmp_path: Path, task: Task, confidences: tuple[float, ...]
+) -> None:
+    found, path = boxed(*confidences, task=task), tmp_path / "v1.parquet"
+    write_results(found, path)
+    again = read_results(path)
+    assert isinstance(again, DetectionResults)
+    assert isinstance(found, DetectionResults)
+    assert (again.task, again.labels, again.ids) == (task, ("cat", "dog"), found.ids)
+    for name in ("groups", "targets", "image", "class_index", "confidence", "hits"):
+        assert np.array_equal(getattr(again, name), getattr(found, name))
+        assert getattr(again, name).dtype == getattr(found, name).dtype
