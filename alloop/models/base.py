@@ -1,12 +1,16 @@
 """The contracts of a model; every adapter passes `alloop.testing.model_contract.ModelContract`."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
 
-__all__ = ["GradientModel", "Model"]
+__all__ = ["DetectionModel", "GradientModel", "MaskModel", "Masks", "Model"]
 
 
 class Model(Protocol):
@@ -56,3 +60,42 @@ class GradientModel(Protocol):
         The length of the loss's gradient is weighted by the probability of each class. The model is not changed.
         Raises BadImage naming the sample's uri when an image cannot be read.
         """
+
+
+@runtime_checkable
+class DetectionModel(Model, Protocol):
+    """A Model whose task is detect or segment: its predictions carry `detections`.
+
+    It passes `alloop.testing.detection_contract.DetectionContract`.
+    """
+
+    def predict(self, samples: Sequence[Sample], *, embeddings: bool = False, floor: float = 0.05) -> Predictions:
+        """As `Model.predict`; an image's boxes are those whose highest class score is at least `floor`."""
+
+    def predict_mirrored(self, samples: Sequence[Sample], *, floor: float = 0.05) -> Predictions:
+        """The same on images flipped left to right, with boxes mapped back: a second view of the same thing."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """B masks in one image of height H and width W, with what the model thinks of them, 0 to 1.
+
+    Attributes:
+        masks: (B, H, W) bool.
+        quality: (B,) float32, the overlap with the truth that the model predicts.
+        stability: (B,) float32, the overlap of the masks at a lower and a higher threshold.
+    """
+
+    masks: NDArray[np.bool_]
+    quality: Floats
+    stability: Floats
+
+
+class MaskModel(Protocol):
+    """A second opinion that draws masks without knowing classes, such as SAM-2."""
+
+    def masks_of(self, image: NDArray[np.uint8], boxes: Floats) -> Masks:
+        """A mask for each of the boxes (B, 4) in pixels of the image (H, W, 3) uint8 RGB."""
+
+    def propose(self, image: NDArray[np.uint8]) -> Masks:
+        """Masks of whatever it takes for objects, without being asked."""
