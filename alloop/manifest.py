@@ -1,33 +1,49 @@
-"""What a user hands in as a pool, as a stream of rows: a folder tree, or a CSV or Parquet manifest anywhere.
-
-Memory does not grow with the images: a survey keeps eight bytes per row, and the names of the groups in the holdout.
-"""
+"""What a user hands in as a pool, as a stream of rows: a folder tree, or a CSV or Parquet manifest anywhere."""
 
 import csv
 import difflib
 import io
 import os
-from array import array
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import fsspec
-import numpy as np
 
-from alloop.errors import BadLabel, BadManifest
-from alloop.nouns import Split, Task
+from alloop.errors import BadManifest
+from alloop.nouns import Content, Split
 
-__all__ = ["COLUMNS", "IMAGE_SUFFIXES", "Row", "Survey", "is_remote", "read_source", "survey_source"]
+__all__ = [
+    "COLUMNS",
+    "IMAGE_SUFFIXES",
+    "Drawn",
+    "Listing",
+    "Row",
+    "Source",
+    "is_remote",
+    "read_source",
+]
 
 COLUMNS = ("uri", "label", "group", "split")
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"})
 SPLITS = {"": Split.POOL, "pool": Split.POOL, "holdout": Split.HOLDOUT}
 
 Cells = tuple[int, dict[str, str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """What people drew into one image: the classes of the objects, and where that is written.
+
+    `content(width, height)` is the label, for the image's upright size in pixels; BadLabel says why there is none.
+    """
+
+    class_names: frozenset[str]
+    where: str
+    content: Callable[[int, int], Content]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,16 +55,40 @@ class Row:
     group: str | None = None
     split: Split = Split.POOL
     line: int = 0
+    drawn: Drawn | None = None
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether people have answered it; "there is nothing to be seen" is an answer."""
+        return self.label is not None or self.drawn is not None
+
+    def truth(self, width: int, height: int) -> Content | None:
+        """What people said of it, for its upright size in pixels; BadLabel when that does not fit the image."""
+        if self.drawn is not None:
+            return self.drawn.content(width, height)
+        return None if self.label is None else Content(class_name=self.label)
+
+
+class Source(Protocol):
+    """Where images come from: rows that can be read again and again, and what messages call the whole."""
+
+    @property
+    def name(self) -> str:
+        """What the user called it."""
+
+    def rows(self) -> Iterator[Row]:
+        """The rows from the first on; BadManifest or BadLabel when the source as a whole is wrong."""
 
 
 @dataclass(frozen=True)
-class Survey:
-    """What one pass over a source found: how many rows, how many of them remote, in the holdout, and the holdout's groups."""
+class Listing:
+    """A folder tree or a manifest as a source."""
 
-    rows: int
-    remote: int
-    holdout: int
-    holdout_groups: frozenset[str]
+    name: str
+
+    def rows(self) -> Iterator[Row]:
+        """The rows as `read_source` gives them."""
+        return read_source(self.name)
 
 
 def is_remote(uri: str) -> bool:
@@ -72,31 +112,6 @@ def read_source(source: str) -> Iterator[Row]:
     with _faults_of(source), _open(source) as file:
         for line, cells in read(file, source):
             yield _row(cells, f"{source}, line {line}", line=line, base=base)
-
-
-def survey_source(source: str, *, labels: tuple[str, ...], task: Task) -> Survey:
-    """A first pass over the whole source that reads no image and refuses it as a whole if any row is wrong.
-
-    Raises:
-        BadManifest: the source is empty, a row cannot be read, or two rows name one uri.
-        BadLabel: a label is not in the label set, or the task is not `classify` (boxes do not fit into a cell).
-    """
-    rows = remote = holdout = 0
-    groups: set[str] = set()
-    hashes = array("q")
-    for row in read_source(source):
-        _check_label(row, source, labels=labels, task=task)
-        hashes.append(hash(row.uri))
-        rows, remote = rows + 1, remote + is_remote(row.uri)
-        if row.split is Split.HOLDOUT:
-            holdout += 1
-            groups.update({row.group} if row.group else ())
-    if not rows:
-        raise BadManifest(
-            f"{source} holds no image; add some ({', '.join(sorted(IMAGE_SUFFIXES))}) or name another path"
-        )
-    _refuse_twins(source, hashes)
-    return Survey(rows=rows, remote=remote, holdout=holdout, holdout_groups=frozenset(groups))
 
 
 def _walk(root: str) -> Iterator[Row]:
@@ -200,33 +215,6 @@ def _resolve(uri: str, base: tuple[str, str]) -> str:
         return os.path.normpath(uri)
     before, after = base
     return before + os.path.normpath(uri) + after if is_remote(before) else os.path.normpath(before + uri)
-
-
-def _check_label(row: Row, source: str, *, labels: tuple[str, ...], task: Task) -> None:
-    if row.label is None:
-        return
-    if task is not Task.CLASSIFY:
-        raise BadLabel(
-            f"{source}, line {row.line}: label {row.label!r} is a class, and the task '{task}' needs boxes; "
-            "leave the column 'label' out"
-        )
-    if row.label not in labels:
-        near = difflib.get_close_matches(row.label, labels, n=1)
-        remedy = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(labels[:20])}"
-        raise BadLabel(f"{source}, line {row.line}: label {row.label!r} is not in the label set; {remedy}")
-
-
-def _refuse_twins(source: str, hashes: "array[int]") -> None:
-    values, times = np.unique(np.frombuffer(hashes, np.int64), return_counts=True)
-    suspects = set(values[times > 1].tolist())
-    if not suspects:
-        return
-    lines: dict[str, int] = {}
-    for row in read_source(source):
-        if hash(row.uri) in suspects and lines.setdefault(row.uri, row.line) != row.line:
-            raise BadManifest(
-                f"{source} names {row.uri} twice, in lines {lines[row.uri]} and {row.line}; remove one of them"
-            )
 
 
 def _open(source: str) -> AbstractContextManager[IO[bytes]]:

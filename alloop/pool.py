@@ -8,18 +8,20 @@ holds (its frozen holdout, its groups, its content ids) is settled by the store 
 import os
 import sys
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from itertools import islice
 from pathlib import Path
-from typing import Protocol
 
+from alloop.errors import BadLabel
+from alloop.formats.boxes import agree, told
 from alloop.inspection import Inspection, Submit, in_processes, in_threads
-from alloop.manifest import Row, Survey, is_remote, read_source, survey_source
-from alloop.nouns import Content, Progress, Sample, Split, Task, no_progress
+from alloop.manifest import Listing, Row, Source, is_remote
+from alloop.nouns import Progress, Sample, Split, Task, no_progress
+from alloop.sample_store import AddReport, Cause, Fingerprint, Found, SampleStore, SetAside
+from alloop.survey import Survey, survey_source
 
 __all__ = ["AddReport", "Added", "Cause", "Fingerprint", "Found", "SampleStore", "SetAside", "add_to_pool"]
 
@@ -36,81 +38,17 @@ REMOTE_THREADS = 16
 """Threads for remote files, which wait for the network rather than compute."""
 
 
-class Cause(StrEnum):
-    """Why a row of the source did not become a sample."""
-
-    BAD_IMAGE = "bad image"
-    DUPLICATE = "duplicate"
-    CHANGED = "changed"
-    DIFFERS = "differs"
-    HOLDOUT = "holdout"
-
-
-@dataclass(frozen=True, slots=True)
-class SetAside:
-    """A uri that did not become a sample; `reason` reads as a sentence after the uri."""
-
-    uri: str
-    cause: Cause
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fingerprint:
-    """A sample the store holds, and its file as it was then; `mtime_ns` is None for a remote file."""
-
-    sample: Sample
-    size_bytes: int
-    mtime_ns: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A new sample, its upright width and height in pixels, and its file; `mtime_ns` is None for a remote file."""
-
-    sample: Sample
-    width: int
-    height: int
-    size_bytes: int
-    mtime_ns: int | None
-
-
-@dataclass(frozen=True)
-class AddReport:
-    """What the store did: the uris it added, and those it refused."""
-
-    added: tuple[str, ...]
-    refused: tuple[SetAside, ...] = ()
-
-
-class SampleStore(Protocol):
-    """Where samples are kept; the ledger is one."""
-
-    def known(self, uris: Sequence[str]) -> Mapping[str, Fingerprint]:
-        """Those of `uris` that are samples already; a uri that was only set aside is not among them."""
-
-    def add_samples(self, found: Sequence[Found]) -> AddReport:
-        """Add them in one transaction; of `found` no two share an id or a uri. Twice is once.
-
-        A sample known with the same uri and id is neither added nor refused; its file's size and time are refreshed. An
-        added uri is no longer set aside. Refused are: an id that another uri has (DUPLICATE), and what would break the
-        holdout, such as a pool sample whose group is in it or a holdout sample whose group is in the pool (HOLDOUT).
-        """
-
-    def set_aside(self, refusals: Sequence[SetAside]) -> None:
-        """Keep the newest refusal of each uri. Twice is once.
-
-        BAD_IMAGE or CHANGED for a uri that is a sample means that its file no longer holds what was labelled.
-        """
-
-
 @dataclass(frozen=True)
 class Added:
-    """What became of a source's rows: `aside` counts the refusals by cause, `examples` are the first of them."""
+    """What became of a source's rows: `aside` counts the refusals by cause, `examples` are the first of them.
+
+    `labelled` of the rows came with an answer of people.
+    """
 
     rows: int
     added: int
     unchanged: int
+    labelled: int = 0
     aside: Mapping[Cause, int] = field(default_factory=dict)
     examples: tuple[SetAside, ...] = ()
 
@@ -124,7 +62,7 @@ class _Chunk:
 
 
 def add_to_pool(
-    source: str,
+    source: str | Source,
     *,
     store: SampleStore,
     labels: tuple[str, ...],
@@ -132,7 +70,7 @@ def add_to_pool(
     progress: Progress = no_progress,
     workers: int = 0,
 ) -> Added:
-    """Add what is new in a folder, or a CSV or Parquet manifest, and tell what became of every row.
+    """Add what is new in a folder, a CSV or Parquet manifest or another source, and tell what became of every row.
 
     Each chunk of rows is stored on its own: after a crash or Ctrl-C the same call goes on, since a known local file whose
     size and time are unchanged is not read again, unless it was set aside. A remote file that is known is taken to be
@@ -140,10 +78,11 @@ def add_to_pool(
 
     Raises:
         BadManifest: the source as a whole cannot be used; nothing was added.
-        BadLabel: a label is not in the label set, or `task` needs boxes; nothing was added.
+        BadLabel: a label is not in the label set, or of another kind than `task` needs; nothing was added.
     """
+    source = Listing(source) if isinstance(source, str) else source
     survey = survey_source(source, labels=labels, task=task)
-    report = Added(rows=survey.rows, added=0, unchanged=0)
+    report = Added(rows=survey.rows, added=0, unchanged=0, labelled=survey.labelled)
     done = 0
     with _inspectors(survey, workers or _processors()) as submit:
         started = (_begin(rows, survey, store=store, submit=submit) for rows in _chunks(_holdout_first(source, survey)))
@@ -164,12 +103,12 @@ def _processors() -> int:
     return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
-def _holdout_first(source: str, survey: Survey) -> Iterator[Row]:
+def _holdout_first(source: Source, survey: Survey) -> Iterator[Row]:
     if not survey.holdout:
-        yield from read_source(source)
+        yield from source.rows()
         return
     for split in (Split.HOLDOUT, Split.POOL):
-        yield from (row for row in read_source(source) if row.split is split)
+        yield from (row for row in source.rows() if row.split is split)
 
 
 def _chunks(rows: Iterator[Row]) -> Iterator[list[Row]]:
@@ -192,7 +131,7 @@ def _begin(rows: list[Row], survey: Survey, *, store: SampleStore, submit: Submi
     refused, unread = list[SetAside](), list[str]()
     for row in rows:
         was = known.get(row.uri)
-        refusal = _refuse_new(row, survey.holdout_groups) if was is None else _refuse_known(row, was.sample)
+        refusal = _refuse_new(row, survey.holdout_groups) if was is None else _refuse_known(row, was)
         if refusal:
             refused.append(refusal)
         elif was is None or was.sample.split is Split.ASIDE or not _is_unchanged(row.uri, was):
@@ -219,17 +158,26 @@ def _refuse_new(row: Row, holdout_groups: frozenset[str]) -> SetAside | None:
     return None
 
 
-def _refuse_known(row: Row, sample: Sample) -> SetAside | None:
-    label = sample.truth.class_name if sample.truth else None
+def _refuse_known(row: Row, was: Fingerprint) -> SetAside | None:
+    sample = was.sample
+    try:
+        truth = row.truth(was.width, was.height)
+    except BadLabel as error:
+        return _refuse_label(row.uri, error)
     moved = row.split is Split.HOLDOUT and sample.split is not Split.HOLDOUT
-    if row.label in (None, label) and row.group in (None, sample.group) and not moved:
+    agreed = truth is None or (sample.truth is not None and agree(truth, sample.truth))
+    if agreed and row.group in (None, sample.group) and not moved:
         return None
     return SetAside(
         row.uri,
         Cause.DIFFERS,
-        f"is known with label {label!r}, group {sample.group!r} and split '{sample.split}', and now comes with "
-        f"{row.label!r}, {row.group!r} and '{row.split}'; the first stands, start a new project to change it",
+        f"is known with label {told(sample.truth)}, group {sample.group!r} and split '{sample.split}', and now comes "
+        f"with {told(truth)}, {row.group!r} and '{row.split}'; the first stands, start a new project to change it",
     )
+
+
+def _refuse_label(uri: str, error: BadLabel) -> SetAside:
+    return SetAside(uri, Cause.BAD_LABEL, f"has a label that cannot be used: {error}")
 
 
 def _is_unchanged(uri: str, known: Fingerprint) -> bool:
@@ -247,11 +195,11 @@ def _finish(chunk: _Chunk, store: SampleStore, report: Added) -> Added:
     refused, found = list(chunk.refused), dict[str, Found]()
     inspections = [seen for look in chunk.looks for seen in look.result()]
     for seen in sorted(inspections, key=lambda seen: seen.uri not in chunk.known):  # a new copy yields to the known one
-        refusal = _refuse_content(seen, chunk.known.get(seen.uri), found.get(seen.id))
-        if refusal:
-            refused.append(refusal)
+        result = _refuse_content(seen, chunk.known.get(seen.uri), found.get(seen.id)) or _found(rows[seen.uri], seen)
+        if isinstance(result, Found):
+            found[seen.id] = result
         else:
-            found[seen.id] = _found(rows[seen.uri], seen)
+            refused.append(result)
     stored = store.add_samples(list(found.values()))
     refused += stored.refused
     store.set_aside(refused)
@@ -268,8 +216,11 @@ def _refuse_content(seen: Inspection, known: Fingerprint | None, twin: Found | N
     return None
 
 
-def _found(row: Row, seen: Inspection) -> Found:
-    truth = Content(class_name=row.label) if row.label is not None else None
+def _found(row: Row, seen: Inspection) -> Found | SetAside:
+    try:
+        truth = row.truth(seen.width, seen.height)
+    except BadLabel as error:
+        return _refuse_label(row.uri, error)
     sample = Sample(id=seen.id, uri=row.uri, group=row.group, split=row.split, truth=truth)
     return Found(sample, seen.width, seen.height, seen.size_bytes, seen.mtime_ns)
 
@@ -279,6 +230,7 @@ def _count(report: Added, *, rows: int, added: int, refused: list[SetAside]) -> 
     aside.update(refusal.cause for refusal in refused)
     return Added(
         rows=report.rows,
+        labelled=report.labelled,
         added=report.added + added,
         unchanged=report.unchanged + rows - added - len(refused),
         aside=aside,

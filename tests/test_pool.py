@@ -7,9 +7,8 @@ import struct
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 from zipfile import ZipFile
 
@@ -26,47 +25,13 @@ from alloop import pool
 from alloop.errors import BadImage, BadLabel, BadManifest
 from alloop.images import content_id, measure
 from alloop.inspection import PROGRAM, in_processes, inspect
-from alloop.manifest import Row, read_source, survey_source
+from alloop.manifest import Listing, Row, read_source
 from alloop.nouns import Content, Split, Task
-from alloop.pool import Added, AddReport, Cause, Fingerprint, Found, SetAside, add_to_pool
+from alloop.pool import Added, Cause, SetAside, add_to_pool
+from alloop.survey import survey_source
+from tests.memory_store import MemoryStore
 
 LABELS = ("cat", "dog")
-
-
-class MemoryStore:
-    """A SampleStore in two dicts."""
-
-    def __init__(self) -> None:
-        self.found: dict[str, Found] = {}
-        self.aside: dict[str, SetAside] = {}
-
-    def known(self, uris: Sequence[str]) -> Mapping[str, Fingerprint]:
-        return {
-            uri: Fingerprint(one.sample, one.size_bytes, one.mtime_ns)
-            for uri in uris
-            if (one := self.found.get(uri)) is not None
-        }
-
-    def add_samples(self, found: Sequence[Found]) -> AddReport:
-        by_id = {one.sample.id: one.sample.uri for one in self.found.values()}
-        holdout = {one.sample.group for one in self.found.values() if one.sample.split is Split.HOLDOUT}
-        added, refused = [], []
-        for one in found:
-            sample = one.sample
-            if (first := by_id.get(sample.id, sample.uri)) != sample.uri:
-                refused.append(SetAside(sample.uri, Cause.DUPLICATE, f"is an exact copy of {first}"))
-            elif sample.group is not None and sample.split is Split.POOL and sample.group in holdout:
-                refused.append(SetAside(sample.uri, Cause.HOLDOUT, f"its group {sample.group!r} is in the holdout"))
-            elif sample.uri in self.found:
-                self.found[sample.uri] = replace(one, sample=self.found[sample.uri].sample)
-            else:
-                self.found[sample.uri] = one
-                self.aside.pop(sample.uri, None)
-                added.append(sample.uri)
-        return AddReport(tuple(added), tuple(refused))
-
-    def set_aside(self, refusals: Sequence[SetAside]) -> None:
-        self.aside |= {one.uri: one for one in refusals}
 
 
 @pytest.fixture
@@ -276,9 +241,9 @@ class TestManifest:
         )
 
     def test_equal_hashes_of_different_uris_are_no_twins(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("alloop.manifest.hash", len, raising=False)
+        monkeypatch.setattr("alloop.survey.hash", len, raising=False)
         source = write_csv(tmp_path / "m.csv", "uri", "a.png", "b.png")
-        assert survey_source(source, labels=LABELS, task=Task.CLASSIFY).rows == 2
+        assert survey_source(Listing(source), labels=LABELS, task=Task.CLASSIFY).rows == 2
 
 
 class TestRemote:
@@ -593,7 +558,7 @@ class TestFuzzedManifests:
         with (tmp_path / "m.csv").open("w", encoding="utf-8", errors="replace", newline="") as file:
             csv.writer(file).writerows([["uri", "label", "group", "split"], *rows])
         with suppress(BadManifest, BadLabel):
-            survey_source(str(tmp_path / "m.csv"), labels=LABELS, task=Task.CLASSIFY)
+            survey_source(Listing(str(tmp_path / "m.csv")), labels=LABELS, task=Task.CLASSIFY)
 
     def test_a_nul_is_refused(self, tmp_path: Path, store: MemoryStore) -> None:
         (tmp_path / "m.csv").write_bytes(b"uri\na" + struct.pack("b", 0) + b".png\n")
