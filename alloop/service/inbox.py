@@ -1,0 +1,48 @@
+"""Storing hints as they rain in: all that wait go into one transaction."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from alloop.ledger.hints import Delivery
+
+__all__ = ["Inbox"]
+
+
+class Inbox:
+    """Stores deliveries in the order they came. While one transaction is written, the next ones gather for another.
+
+    A commit waits for the disk; one for each delivery would make the last of a hundred wait a hundred times.
+    """
+
+    def __init__(self, store: Callable[[Sequence[Delivery]], Sequence[bool]]) -> None:
+        self._store = store
+        self._waiting: list[tuple[Delivery, asyncio.Future[bool]]] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def put(self, delivery: Delivery) -> bool:
+        """Store it for good; whether it is new. Raises what storing raised."""
+        stored: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._waiting.append((delivery, stored))
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())  # a task of its own: a sender may hang up meanwhile
+        return await stored
+
+    async def _write(self) -> None:
+        while self._waiting:
+            some, self._waiting = self._waiting, []
+            told: Sequence[bool | Exception]
+            try:
+                told = await asyncio.to_thread(self._store, [delivery for delivery, _ in some])
+            except Exception as error:  # whatever it was, each sender is told
+                told = [error] * len(some)
+            for (_, stored), outcome in zip(some, told, strict=True):
+                _settle(stored, outcome)
+
+
+def _settle(stored: asyncio.Future[bool], outcome: bool | Exception) -> None:
+    if stored.done():  # its sender is gone
+        return
+    if isinstance(outcome, Exception):
+        stored.set_exception(outcome)
+    else:
+        stored.set_result(outcome)
