@@ -31,6 +31,7 @@ bench: install
 	$(BIN)/python tests/benchmarks/bench_pool.py --images 100000
 	$(BIN)/python tests/benchmarks/bench_selection.py
 	$(BIN)/python tests/benchmarks/bench_scoring.py --samples 10000000 --classes 100
+	$(BIN)/python tests/benchmarks/bench_backtest.py --images 25000 --seeds 10 --workers 2
 
 clean:
 	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -193,6 +193,7 @@ def _config(folder: Path, pool: LabelledPool, model: ModelSection, terms: Terms,
             start=terms.start,
             ladder=ladder,
             control_share=terms.control_share,
+            control_least=0,  # nobody reads the control figures of a backtest
             poll_s=LONG_S,
         ),
         annotation=AnnotationSection(
@@ -211,7 +212,7 @@ def _point(ws: Workspace, cycle: int, *, before: int) -> Point:
     return Point(
         n=before + len(batch),
         labels=version.labels,
-        accuracy=float(found.correct.mean(dtype="float64")),
+        accuracy=found.measure.share,
         macro_recall=macro_recall(found),
         unclear_share=tally.get(Outcome.UNCLEAR, 0) / len(batch),
         select_s=chosen.work_s or 0.0,

@@ -1,118 +1,28 @@
-"""From the pool to a batch: scores for everything unlabelled, then the few that people should see."""
+"""From the scores of the pool to a batch: the few samples that people should see."""
 
 import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 
-from alloop.acquisition.calibration import apply_temperature
+from alloop.acquisition.boxes import FLOOR
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
 from alloop.committee import scored_by
-from alloop.confidence import temperature_of
-from alloop.errors import BadImage, PoolExhausted
-from alloop.images import read_image
-from alloop.ledger.leases import Lease
-from alloop.ledger.samples import Refused
-from alloop.nouns import BatchItem, Content, Floats, Integers, Lane, ModelVersion, Prelabel, Sample
-from alloop.scoring import Scored, ScoreFile, Shard, Shortlist, class_counts, random_rows, score_shards, shortlist
-from alloop.shortlisted import look_closer
+from alloop.config import LoopSection
+from alloop.errors import BadImage
+from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Sample, Task, TrainingLabel
+from alloop.pool_scores import is_readable, quarantine
+from alloop.prelabels import propose
+from alloop.scoring import Dim, Shortlist, class_counts, random_rows, shortlist
+from alloop.shortlisted import Look, look_closer
 from alloop.workspace import Workspace
 
-__all__ = ["Choice", "choose_batch", "replay_batch", "score_unlabelled"]
-
-
-def score_unlabelled(ws: Workspace, lease: Lease) -> None:
-    """End score_pool: scores of all unlabelled samples in files; a sample that gives no score is set aside."""
-    strategy, champion = ws.strategy(ws.ledger.cycles.get(lease.cycle).strategy), ws.ledger.models.champion()
-    pool, temperature = ws.ledger.samples.unlabelled(shard=ws.config.loop.shard), temperature_of(ws.ledger, champion)
-    files = list(
-        score_shards(
-            (Shard(pa.array([sample.id for sample in samples], pa.string()), samples) for samples in pool),
-            lambda samples, seed: _believable(_score_shard(ws, samples, strategy, champion, seed), temperature),
-            folder=ws.config.state / "scores" / f"{ws.config.project.name}-{lease.cycle:04d}",
-            version=f"{champion.sha256 if champion else 'none'} {strategy.name}",
-            seed=int(ws.dice(lease.cycle, "scores").integers(2**62)),
-            total=ws.ledger.samples.counts()["unlabelled"],
-            progress=ws.progress_of(lease.cycle),
-        )
-    )
-    _refuse_too_few(files, ws.ledger.cycles.get(lease.cycle).nominal)
-    unusable = [key for file in files for key in file.unusable]
-    _quarantine(ws, list(ws.ledger.samples.get(unusable).values()))
-    ws.ledger.batches.record_scores(
-        lease,
-        [(str(file.path.relative_to(ws.config.state)), file.sha256, file.samples) for file in files],
-        model_version=champion.name if champion else None,
-        strategy=strategy.name,
-        samples=sum(file.samples for file in files),
-        unusable=len(unusable),
-        temperature=temperature,
-    )
-
-
-def _refuse_too_few(files: Sequence[ScoreFile], nominal: int) -> None:
-    """Before anything is set aside: when hardly an image can be read, it is the storage that is missing."""
-    usable, lost = sum(file.samples for file in files), sum(len(file.unusable) for file in files)
-    if usable >= nominal:
-        return
-    for file in files:
-        if file.unusable:
-            file.path.unlink()
-    unread = f", {lost} others gave no score (are their images still where they were?)" if lost else ""
-    raise PoolExhausted(
-        f"{usable} samples can be chosen from{unread}, too few for a batch of {nominal}; restore or add images, run again"
-    )
-
-
-def _believable(scored: Scored, temperature: float) -> Scored:
-    """The scores as they are, and calibrated probabilities: what a file keeps of them is shown to annotators."""
-    scores, probabilities = scored
-    return scores, probabilities if temperature == 1 else apply_temperature(probabilities, temperature)
-
-
-def _score_shard(
-    ws: Workspace, samples: Sequence[Sample], strategy: Strategy, champion: ModelVersion | None, seed: int
-) -> Scored:
-    """Scores and probabilities of a shard; NaN for a sample whose image cannot be read any more."""
-    rng = np.random.default_rng(seed)
-    if champion is None:
-        nothing: Floats = np.empty((len(samples), 0), dtype=np.float32)
-        return strategy.score(nothing, rng), nothing
-    model = ws.model(champion)
-    try:
-        probabilities = model.predict(samples).probabilities
-        return strategy.score(probabilities, rng), probabilities
-    except BadImage:
-        readable = np.array([_is_readable(sample) for sample in samples])
-        probabilities = np.zeros((len(samples), len(model.labels)), dtype=np.float32)
-        probabilities[readable] = model.predict(
-            [s for s, ok in zip(samples, readable, strict=True) if ok]
-        ).probabilities
-        scores = np.full(len(samples), np.nan, dtype=np.float32)
-        scores[readable] = strategy.score(probabilities[readable], rng)
-        return scores, probabilities
-
-
-def _is_readable(sample: Sample) -> bool:
-    try:
-        read_image(sample.uri)
-    except BadImage:
-        return False
-    return True
-
-
-def _quarantine(ws: Workspace, samples: Sequence[Sample]) -> None:
-    refused = [
-        Refused(sample.uri, "bad image", "gave no score: its image cannot be read any more, or the score is no number")
-        for sample in samples
-    ]
-    ws.ledger.samples.set_aside(refused)
+__all__ = ["Choice", "choose_batch", "control_size", "is_blind", "replay_batch"]
 
 
 @dataclass(frozen=True)
@@ -134,7 +44,7 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
         try:
             return _choice(ws, cycle)
         except _Lost as lost:
-            _quarantine(ws, lost.samples)
+            quarantine(ws, lost.samples)
 
 
 class _Lost(BadImage):
@@ -145,13 +55,18 @@ class _Lost(BadImage):
         super().__init__(f"{len(samples)} images cannot be read any more, such as {samples[0].uri}; restore them")
 
 
+def control_size(loop: LoopSection, nominal: int) -> int:
+    """How many of a batch are drawn at random: a share, and enough to say something where that leaves most of it."""
+    return max(round(loop.control_share * nominal), min(loop.control_least, nominal // 5))
+
+
 def _choice(ws: Workspace, cycle: int) -> Choice:
     record = ws.ledger.cycles.get(cycle)
     scored = ws.ledger.batches.score_files(cycle)
     require(range(sum(samples for _, _, samples in scored)), record.nominal)
     files = [(ws.config.state / path, digest) for path, digest, _ in scored]
     champion = scored_by(ws.ledger, cycle)
-    control = 0 if champion is None else round(ws.config.loop.control_share * record.nominal)
+    control = 0 if champion is None else control_size(ws.config.loop, record.nominal)
     gone = ws.ledger.samples.away()  # set aside since it was scored
     drawn = random_rows(files, control, ws.dice(cycle, "control"), without=gone)
     items = _items(ws, drawn, Lane.CONTROL, champion)
@@ -159,10 +74,11 @@ def _choice(ws: Workspace, cycle: int) -> Choice:
     if record.nominal > control:
         strategy, rng = ws.strategy(record.strategy), ws.dice(cycle, "select")
         top = _shortlist(ws, strategy, files, record.nominal - control, gone | frozenset(drawn.ids), rng)
-        candidates, facts = _readable_candidates(ws, cycle, strategy, top)
-        chosen = strategy.select(candidates, record.nominal - control, rng)
+        look = _readable_candidates(ws, cycle, strategy, top)
+        chosen, facts = strategy.select(look.candidates, record.nominal - control, rng), look.facts
         items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
-    items += _holdout_items(ws, cycle)
+        items = [replace(item, evidence=look.evidence.get(item.sample.id, ())) for item in items]
+    items = _shared(ws, cycle, items) + _disputed_items(ws, cycle, without=gone) + _holdout_items(ws, cycle)
     return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top), facts)
 
 
@@ -195,24 +111,26 @@ def _shortlist(
         counts = class_counts(files, len(ws.config.project.labels))
         share = (counts / max(1, counts.sum())).astype(np.float32)
         reweigh = partial(weigh, class_share=share)
-    wanted = strategy.shortlist_size(size, sys.maxsize)
+    wanted, most_empty = strategy.shortlist_size(size, sys.maxsize), ws.options.most_empty
+    if Need.MODEL in strategy.needs and ws.options.empty_share is not None:
+        found = shortlist(files, wanted, rng, without=without, reweigh=reweigh, dim=Dim(FLOOR, most_empty(wanted)))
+        if len(found) >= size:
+            return found
     return shortlist(files, wanted, rng, without=without, reweigh=reweigh)
 
 
-def _readable_candidates(
-    ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist
-) -> tuple[Candidates, dict[str, Any]]:
+def _readable_candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Look:
     try:
         return _candidates(ws, cycle, strategy, top)
     except BadImage as error:
-        lost = [sample for sample in ws.ledger.samples.get(top.ids).values() if not _is_readable(sample)]
+        lost = [sample for sample in ws.ledger.samples.get(top.ids).values() if not is_readable(sample)]
         if 0 < len(lost) < len(top):
             raise _Lost(lost) from error
         raise  # all of them: it is the storage that is missing; none: what cannot be read was labelled before
 
 
-def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> tuple[Candidates, dict[str, Any]]:
-    """The shortlist with what the strategy needs, and facts; only here, and only for these, are images embedded."""
+def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Look:
+    """The shortlist with what the strategy needs; only here, and only for these, are images embedded."""
     needs = strategy.needs
     found = ws.ledger.samples.get(top.ids)
     samples = [found[key] for key in top.ids]
@@ -224,7 +142,6 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
     flagged = (
         list(ws.ledger.samples.get(ws.ledger.labels.unclear(before=cycle)).values()) if Need.FLAGGED in needs else []
     )
-    column = {name: index for index, name in enumerate(ws.config.project.labels)}
     candidates = Candidates(
         scores=top.scores,
         top_class=top.top_class,
@@ -232,10 +149,19 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
         embeddings=_unit(seen.embeddings) if seen and seen.embeddings is not None else None,
         groups=_group_numbers(samples) if Need.GROUPS in needs else None,
         labelled=_unit(model.predict([x.sample for x in labels], embeddings=True).embeddings) if labels else None,
-        labelled_class=np.array([column[str(x.content.class_name)] for x in labels], np.int64) if labels else None,
+        labelled_class=_classes(ws, labels),
         flagged=_unit(model.predict(flagged, embeddings=True).embeddings) if flagged else None,
+        is_empty=top.p1 < FLOOR if champion is not None and ws.config.project.task is not Task.CLASSIFY else None,
     )
     return look_closer(ws, cycle, candidates, strategy=strategy, samples=samples)
+
+
+def _classes(ws: Workspace, labels: Sequence[TrainingLabel]) -> Integers | None:
+    """The class of each label (L,); none for detectors, whose labels are of many."""
+    if not labels or ws.config.project.task is not Task.CLASSIFY:
+        return None
+    column = {name: index for index, name in enumerate(ws.config.project.labels)}
+    return np.array([column[str(label.content.class_name)] for label in labels], dtype=np.int64)
 
 
 def _unit(embeddings: Floats | None) -> Floats:
@@ -255,7 +181,8 @@ def _items(
     ws: Workspace, rows: Shortlist, lane: Lane, champion: ModelVersion | None, chosen: Selection | None = None
 ) -> list[BatchItem]:
     """Batch items of the rows, with what the champion would answer as a pre-label."""
-    samples, names = ws.ledger.samples.get(rows.ids), ws.config.project.labels
+    samples = ws.ledger.samples.get(rows.ids)
+    proposed = propose(ws, champion, [samples[key] for key in rows.ids], rows)
     return [
         BatchItem(
             sample=samples[key],
@@ -264,12 +191,40 @@ def _items(
             score=float(rows.scores[place]) if champion else math.nan,
             cluster=int(chosen.clusters[place]) if chosen else -1,
             distance=float(chosen.distances[place]) if chosen else math.nan,
-            prelabel=Prelabel(champion.name, Content(names[rows.top_class[place]]), float(rows.p1[place]))
-            if champion
-            else None,
+            prelabel=proposed.get(key),
+            blind=lane is Lane.CONTROL and is_blind(key),
         )
         for place, key in enumerate(rows.ids)
     ]
+
+
+def is_blind(sample_id: str) -> bool:
+    """Whether a sample of the control lane is shown without its pre-label: half of them, whoever asks and whenever."""
+    return int(sample_id[-1], 16) % 2 == 1
+
+
+def _shared(ws: Workspace, cycle: int, items: Sequence[BatchItem]) -> list[BatchItem]:
+    """The same, some of them for several annotators: a random share of what is trained on, whatever chose it.
+
+    Not of the holdout: it freezes with its first answers, so nobody could be asked again about those that are disputed,
+    and without them it would measure easy samples only.
+    """
+    section = ws.config.annotation
+    if not section.overlap_share or not items:
+        return list(items)
+    count = max(1, round(section.overlap_share * len(items)))
+    ids = sorted(item.sample.id for item in items)
+    shared = set(ws.dice(cycle, "overlap").choice(ids, size=count, replace=False).tolist())
+    return [replace(item, annotators=section.overlap) if item.sample.id in shared else item for item in items]
+
+
+def _disputed_items(ws: Workspace, cycle: int, *, without: frozenset[str]) -> list[BatchItem]:
+    """The samples on which annotators disagreed in the cycle before, beyond the size of the batch.
+
+    One more person is asked, since with two answers that differ one more decides; blind, since a pre-label must not.
+    """
+    found = ws.ledger.samples.get([key for key in ws.ledger.labels.disputed(before=cycle) if key not in without])
+    return [BatchItem(found[key], place, Lane.RELABEL, blind=True) for place, key in enumerate(sorted(found))]
 
 
 def _holdout_items(ws: Workspace, cycle: int) -> list[BatchItem]:
@@ -286,6 +241,4 @@ def _queued(items: Sequence[BatchItem], rng: np.random.Generator) -> list[BatchI
     others = [item for item in items if item.lane is not Lane.ACTIVE]
     places = set(rng.choice(len(items), size=len(others), replace=False).tolist()) if items else set()
     queue = [others.pop() if place in places else active.pop(0) for place in range(len(items))]
-    return [
-        BatchItem(i.sample, rank, i.lane, i.score, i.cluster, i.distance, i.prelabel) for rank, i in enumerate(queue)
-    ]
+    return [replace(item, rank=rank) for rank, item in enumerate(queue)]

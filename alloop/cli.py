@@ -9,6 +9,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from alloop.commands.backtest import backtest
+from alloop.commands.export import export
+from alloop.commands.pool import pool_add, pool_status
+from alloop.commands.serve import assist, serve
+from alloop.commands.shown import HERE, ConfigOption, print_table
 from alloop.errors import AlloopError, ConfigError, LabelsPending
 
 if TYPE_CHECKING:
@@ -34,8 +39,10 @@ app.add_typer(pool, name="pool")
 cycle = typer.Typer(help="One turn of the loop.", no_args_is_help=True)
 app.add_typer(cycle, name="cycle")
 
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="alloop.toml, or the folder it is in.")]
-HERE = Path("alloop.toml")
+for command in (backtest, export, serve, assist):
+    app.command()(command)
+pool.command("add")(pool_add)
+pool.command("status")(pool_status)
 
 
 def main() -> None:
@@ -83,41 +90,6 @@ def init(folder: Annotated[Path, typer.Argument(help="Where to make a new projec
     print(f"wrote {target}; set name and labels in it, then: alloop pool add IMAGES --config {target}")
 
 
-@pool.command("add")
-def pool_add(
-    source: Annotated[str, typer.Argument(help="A folder of images, or a CSV or Parquet manifest.")],
-    config: ConfigOption = HERE,
-    workers: Annotated[int, typer.Option(help="Processes that read images; 0 means one per core.")] = 0,
-) -> None:
-    """Add what is new; set aside what cannot be used, with a reason."""
-    from alloop.pool import add_to_pool
-    from alloop.progress import shown_progress
-    from alloop.workspace import PoolStore, open_workspace
-
-    with shown_progress() as progress, open_workspace(config) as ws:
-        added = add_to_pool(
-            source,
-            store=PoolStore(ws),
-            labels=ws.manifest_labels,
-            task=ws.config.project.task,
-            progress=progress,
-            workers=workers,
-        )
-    print(f"{added.added} added, {added.unchanged} known, {sum(added.aside.values())} set aside")
-    for refusal in added.examples:
-        print(f"  {refusal.uri} {refusal.reason}")
-
-
-@pool.command("status")
-def pool_status(config: ConfigOption = HERE) -> None:
-    """Count what is in the pool."""
-    from alloop.workspace import open_workspace
-
-    with open_workspace(config) as ws:
-        for name, count in ws.ledger.samples.counts().items():
-            print(f"{name:>12} {count}")
-
-
 @app.command()
 def run(
     config: ConfigOption = HERE,
@@ -146,7 +118,7 @@ def run(
                 if decision.action in (Action.HOLD, Action.STOP):
                     break
         summary = summarise(ws)
-    _print_table(cycle_table(summary))
+    print_table(cycle_table(summary))
     for line in cost_lines(summary):
         print(line)
     print(decision.reason)
@@ -219,7 +191,7 @@ def status(
     for line in stage_lines(summary):
         print(line)
     if summary.cycles:
-        _print_table(cycle_table(summary))
+        print_table(cycle_table(summary))
 
 
 @app.command()
@@ -266,7 +238,7 @@ def demo(
 
     with open_workspace(config) as ws:
         summary = summarise(ws)
-    _print_table(cycle_table(summary))
+    print_table(cycle_table(summary))
     print(f"open {page} in a browser: the curve against random, the chosen images, the reason for each decision")
 
 
@@ -291,59 +263,6 @@ def cycle_replay(
 
 
 @app.command()
-def backtest(
-    manifest: Annotated[str, typer.Option(help="CSV or Parquet with uri,label and, where known, group,split.")],
-    strategies: Annotated[str, typer.Option(help="Names with commas between; 'loop' is the whole loop as it ships.")],
-    model: Annotated[str, typer.Option(help="frozen, classifier, or your own 'package.module:factory'.")] = "frozen",
-    seeds: Annotated[int, typer.Option(min=1, help="How often; ten and more make narrow intervals.")] = 10,
-    start: Annotated[int, typer.Option(min=1, help="Answers in the first batch.")] = 50,
-    batch: Annotated[int, typer.Option(min=1, help="Answers in each later batch.")] = 50,
-    budget: Annotated[int, typer.Option(min=1, help="Answers in all.")] = 600,
-    out: Annotated[Path, typer.Option(help="What is finished is kept here; the page and the figure too.")] = Path(
-        "backtest-out"
-    ),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything to this file too.")] = None,
-    repeat: Annotated[bool, typer.Option("--repeat", help="Repeat images 1 to 400 times, as video does.")] = False,
-    repeat_to: Annotated[int, typer.Option(min=2, help="The pool's size with --repeat.")] = 25_000,
-    repeat_groups: Annotated[
-        bool, typer.Option("--repeat-groups", help="Copies of one image share a group that strategies see.")
-    ] = False,
-    blend: Annotated[float, typer.Option(min=0, max=0.5, help="This share of the pool nobody can tell.")] = 0.0,
-    annotator_error: Annotated[float, typer.Option(min=0, max=1, help="Share of wrong answers.")] = 0.0,
-    workers: Annotated[int, typer.Option(min=0, help="Processes of one thread each; 0 means one per core.")] = 0,
-    image_size: Annotated[int, typer.Option(min=8, help="Pixels a side for the classifier.")] = 64,
-    steps: Annotated[int, typer.Option(min=1, help="Training steps of the classifier.")] = 300,
-) -> None:
-    """Find out which strategy saves how many labels on your own labelled images; killed, it goes on where it was."""
-    from alloop.arms import Terms
-    from alloop.backtest import Plan, run_backtest
-    from alloop.backtest_report import savings_table, write_json, write_page
-    from alloop.config import ModelSection
-    from alloop.findings import conclude, find
-    from alloop.progress import shown_progress
-    from alloop.variants import Variant
-
-    plan = Plan(
-        manifest=manifest,
-        out=out,
-        strategies=tuple(name.strip() for name in strategies.split(",") if name.strip()),
-        seeds=seeds,
-        terms=Terms(start, batch, budget, annotator_error),
-        model=ModelSection(kind=model, image_size=image_size, steps=steps),
-        variant=Variant(repeat_to if repeat else None, known_groups=repeat and repeat_groups, blend_share=blend),
-        workers=workers,
-    )
-    with shown_progress() as progress:
-        found = run_backtest(plan, progress=progress)
-    findings = find(found)
-    _print_table(savings_table(findings, seeds=seeds))
-    if json_file is not None:
-        write_json(found, json_file)
-    print(conclude(found, findings))
-    print(f"open {write_page(found, out)} in a browser: curves, tables and how it was measured")
-
-
-@app.command()
 def doctor(config: ConfigOption = HERE) -> None:
     """Check configuration, ledger, images, model files and Prefect; say what to do about each fault."""
     from alloop.doctor import diagnose
@@ -361,11 +280,3 @@ def version() -> None:
     from alloop import __version__
 
     print(__version__)
-
-
-def _print_table(table: Any) -> None:
-    from rich.console import Console
-
-    console = Console()
-    console.width = max(console.width, 100)
-    console.print(table)

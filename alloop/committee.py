@@ -1,14 +1,60 @@
-"""The committee: trained models of the registry that may disagree about a sample."""
+"""The committee: who may disagree about a sample, and how far they do."""
 
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
+from alloop.acquisition.disagreement import jensen_shannon
 from alloop.ledger import Ledger
-from alloop.nouns import Floats, ModelVersion, Sample
+from alloop.nouns import Evidence, Floats, ModelVersion, Sample, Task
+from alloop.second_opinions import Doubted, masks_apart_from, mirrored_apart, rivals_apart
 from alloop.workspace import Workspace
 
-__all__ = ["committee_of", "opinions", "scored_by"]
+__all__ = ["Opinion", "ask_committee", "committee_of", "dissent", "scored_by"]
+
+
+@dataclass(frozen=True, eq=False)
+class Opinion:
+    """What a committee thinks of N samples: dissent (N,) float32, None while nobody differs, and {sample id: evidence}.
+
+    `seconds` is what asking it cost.
+    """
+
+    members: tuple[str, ...] = ()
+    dissent: Floats | None = None
+    evidence: Mapping[str, tuple[Evidence, ...]] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def ask_committee(ws: Workspace, cycle: int, samples: Sequence[Sample]) -> Opinion:
+    """The opinion of the committee that `[committee]` names; of classifiers only other models can sit in it."""
+    start, champion = time.perf_counter(), scored_by(ws.ledger, cycle)
+    if champion is None:
+        return Opinion()
+    kind = ws.config.committee.kind
+    if kind == "models":
+        members = committee_of(ws.ledger, cycle)
+        if not members:
+            return Opinion()
+        names = tuple(version.name for version in members)
+        if ws.config.project.task is Task.CLASSIFY:
+            return Opinion(names, dissent(ws, members, samples), seconds=time.perf_counter() - start)
+        doubted = rivals_apart(ws, members, samples)
+    elif kind == "views":
+        names, doubted = (champion.name, f"{champion.name} mirrored"), mirrored_apart(ws, champion, samples)
+    else:
+        names, doubted = (champion.name, kind), masks_apart_from(ws, champion, samples)
+    return _opinion(names, samples, doubted, seconds=time.perf_counter() - start)
+
+
+def _opinion(
+    names: tuple[str, ...], samples: Sequence[Sample], doubted: Sequence[Doubted], *, seconds: float
+) -> Opinion:
+    scores = np.array([score for score, _ in doubted], dtype=np.float32)
+    found = {sample.id: evidence for sample, (_, evidence) in zip(samples, doubted, strict=True) if evidence}
+    return Opinion(names, scores, found, seconds)
 
 
 def scored_by(ledger: Ledger, cycle: int) -> ModelVersion | None:
@@ -37,6 +83,6 @@ def committee_of(ledger: Ledger, cycle: int) -> tuple[ModelVersion, ...]:
     return ()
 
 
-def opinions(ws: Workspace, members: Sequence[ModelVersion], samples: Sequence[Sample]) -> Floats:
-    """What each of E members says about each of N samples: (N, E, C) float32."""
-    return np.stack([ws.model(version).predict(samples).probabilities for version in members], axis=1)
+def dissent(ws: Workspace, members: Sequence[ModelVersion], samples: Sequence[Sample]) -> Floats:
+    """How far classifiers disagree about each of N samples, (N,) float32."""
+    return jensen_shannon(np.stack([ws.model(version).predict(samples).probabilities for version in members]))

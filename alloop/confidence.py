@@ -18,7 +18,7 @@ import numpy as np
 from alloop.acquisition.calibration import apply_temperature, expected_calibration_error, fit_temperature
 from alloop.committee import scored_by
 from alloop.ledger import Ledger
-from alloop.nouns import Integers, Lane, ModelVersion, Predictions, TrainingLabel
+from alloop.nouns import Integers, Lane, ModelVersion, Predictions, Task, TrainingLabel
 from alloop.workspace import Workspace
 
 __all__ = ["Calibration", "calibrate", "calibration_of", "temperature_of"]
@@ -41,8 +41,10 @@ class Calibration:
     fitted_on: int
 
 
-def calibrate(ws: Workspace, cycle: int, challenger: Predictions) -> Calibration:
-    """The calibration of a cycle's challenger from its `challenger` predictions of the frozen holdout."""
+def calibrate(ws: Workspace, cycle: int, challenger: Predictions) -> Calibration | None:
+    """The calibration of a cycle's challenger from its `challenger` predictions of the frozen holdout; not of detectors."""
+    if ws.config.project.task is not Task.CLASSIFY:
+        return None
     frozen = ws.ledger.holdout.frozen()
     truth = _classes(ws, frozen[1] if frozen else ())
     error = expected_calibration_error(challenger.probabilities, truth)

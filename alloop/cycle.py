@@ -8,16 +8,20 @@ trained or counted twice.
 """
 
 from collections.abc import Callable
+from functools import partial
 
-from alloop.choosing import choose_batch, score_unlabelled
+from alloop.agreement import judge
+from alloop.choosing import choose_batch
 from alloop.clock import WallClock
 from alloop.confidence import calibrate
+from alloop.effort import measure_effort, rule_of
 from alloop.errors import CycleClosed, LabelsPending, LeaseHeld, LeaseLost, LoopError, PoolEmpty, PoolExhausted
 from alloop.holdout import draw_holdout, holdout_hash
 from alloop.judging import evaluate, gather_evidence, predict_holdout, replicates, train
 from alloop.ledger.leases import Lease
 from alloop.metrics import should_promote
 from alloop.nouns import Decision, Split, TrainingLabel
+from alloop.pool_scores import score_unlabelled
 from alloop.shortlisted import refuse_unfit
 from alloop.sla import breaches
 from alloop.switching import decide
@@ -168,7 +172,9 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
     """Take in what people answered, and close the batch when it is complete; LabelsPending until then."""
     with ws.ledger.steps.working(cycle, "wait_for_labels") as lease:
         if lease is not None:
+            hint = ws.ledger.hints.newest()  # before the tool is read: what comes in meanwhile goes on waiting
             ws.ledger.labels.record(ws.tool.name, ws.tool.changed_since(ws.ledger.labels.cursor(ws.tool.name)))
+            ws.ledger.hints.handle(hint)
             answered, asked = ws.ledger.labels.pending(cycle)
             ws.progress_of(cycle)("waiting for labels", answered, asked)
             if answered < asked:
@@ -178,8 +184,9 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
 
 
 def _close_batch(ws: Workspace, lease: Lease) -> None:
+    agreed = partial(judge, rule=rule_of(ws))
     if lease.cycle != 0 or ws.ledger.holdout.frozen() is not None:
-        ws.ledger.labels.close_batch(lease)
+        ws.ledger.labels.close_batch(lease, judge=agreed)
         return
     samples = ws.ledger.holdout.all()
     answers = {sample.id: sample.truth for sample in samples if sample.truth is not None}
@@ -187,16 +194,27 @@ def _close_batch(ws: Workspace, lease: Lease) -> None:
     if not answers:
         raise LoopError("nobody could label any sample of the holdout; start again with clearer images")
     frozen = [TrainingLabel(sample, answers[sample.id]) for sample in samples if sample.id in answers]
-    ws.ledger.labels.close_batch(lease, holdout=answers, digest=holdout_hash(frozen))
+    ws.ledger.labels.close_batch(lease, judge=agreed, holdout=answers, digest=holdout_hash(frozen))
 
 
 def wait_until_labelled(ws: Workspace, cycle: int) -> int:
-    """The same, looking again every `loop.poll_s` seconds of the project's clock."""
+    """The same, looking again every `loop.poll_s` seconds of the project's clock, and soon after a hint."""
     while True:
         try:
             return wait_for_labels(ws, cycle)
         except LabelsPending:
-            ws.clock.sleep(ws.config.loop.poll_s)
+            _rest(ws)
+
+
+def _rest(ws: Workspace) -> None:
+    """Until it is time to look again, or a hint came in."""
+    left = ws.config.loop.poll_s
+    nap = left if ws.is_simulated else LOOK_AGAIN_S  # nobody sends hints on a virtual clock
+    while left > 0:
+        ws.clock.sleep(min(nap, left))
+        left -= nap
+        if ws.ledger.hints.waiting():
+            return
 
 
 def retrain(ws: Workspace, cycle: int) -> int:
@@ -206,7 +224,9 @@ def retrain(ws: Workspace, cycle: int) -> int:
             done = len(ws.ledger.models.of(cycle))
             for replicate in range(done, replicates(ws, cycle)):
                 train(ws, lease, replicate)
-            with ws.ledger.steps.finishing(lease, models=len(ws.ledger.models.of(cycle))):
+            answers = {label.sample.id: label.content for label in ws.ledger.labels.training_set(cycle).labels}
+            effort = measure_effort(ws, cycle, answers)
+            with ws.ledger.steps.finishing(lease, models=len(ws.ledger.models.of(cycle)), **effort):
                 pass
     return cycle
 
@@ -222,13 +242,14 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
             best = ws.ledger.models.evaluation(champion.name) if champion else None
             tolerance = ws.config.promotion.tolerance_points
             better = should_promote(evaluations[0].points, best.points if best else None, tolerance_points=tolerance)
+            calibration = calibrate(ws, cycle, answers[0])
             standing = f"{best.version} with {best.points:.1f}" if best else "no champion"
             ws.ledger.models.record_evaluations(
                 lease,
                 evaluations,
                 promote=evaluations[0].version if better else None,
                 reason=f"{evaluations[0].version} with {evaluations[0].points:.1f} points against {standing}",
-                calibration=vars(calibrate(ws, cycle, answers[0])),
+                calibration=calibration and vars(calibration),
             )
     return cycle
 

@@ -6,6 +6,7 @@ They are drawn on Figure objects, never through pyplot, whose state is global. C
 
 import io
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["learning_curve", "stage_clock", "strategy_bands", "thumbnail", "wasted_slots"]
+__all__ = ["Thumbnail", "learning_curve", "stage_clock", "strategy_bands", "thumbnail", "wasted_slots"]
 
 WIDTH_IN, DPI = 6.0, 120
 """720 pixels."""
@@ -38,8 +39,8 @@ THUMBNAIL = 160
 """Pixels of a thumbnail's longer side; smaller images stay as they are."""
 
 
-def learning_curve(series: Sequence[Curve]) -> bytes:
-    """A PNG of accuracy over labels with 95% bands: the first curve strong and with its marks, the others grey."""
+def learning_curve(series: Sequence[Curve], *, metric: str) -> bytes:
+    """A PNG of a metric over labels with 95% bands: the first curve strong and with its marks, the others grey."""
     figure, axes = _new_figure(height_in=3.9)
     for place, curve in reversed(list(enumerate(series))):
         colour = BLUE if place == 0 else GREY
@@ -50,7 +51,7 @@ def learning_curve(series: Sequence[Curve]) -> bytes:
     for curve in series[:1]:
         _draw_marks(axes, curve)
     axes.set_xlabel("labels", fontsize=MEDIUM)
-    axes.set_ylabel("accuracy on the frozen\nholdout (points)", fontsize=MEDIUM)
+    axes.set_ylabel(f"{metric} on the frozen\nholdout (points)", fontsize=MEDIUM)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
     if any(curve.n for curve in series):
         axes.legend(fontsize=MEDIUM, frameon=False, loc="lower right")
@@ -151,20 +152,29 @@ def _control_shares(rows: Sequence[CycleRow]) -> dict[int, float]:
     return shares
 
 
-def thumbnail(uri: str) -> bytes:
-    """A JPEG of the image at most THUMBNAIL pixels a side; a grey tile when it cannot be read."""
+@dataclass(frozen=True)
+class Thumbnail:
+    """A small JPEG, and the upright (width, height) in pixels of the image it shows; None when that cannot be read."""
+
+    jpeg: bytes
+    shown: tuple[int, int] | None
+
+
+def thumbnail(uri: str, *, side: int = THUMBNAIL) -> Thumbnail:
+    """The image with at most `side` pixels a side; a grey tile when it cannot be read."""
+    shown = None
     try:
         raw = read_bytes(uri)
-        width, height = measure(raw, uri)
-        shrink = min(1.0, THUMBNAIL / max(width, height))
+        shown = width, height = measure(raw, uri)
+        shrink = min(1.0, side / max(width, height))
         size = max(1, round(width * shrink)), max(1, round(height * shrink))
         # decoding a large JPEG to a small square takes a fraction of the time; the resize gives its shape back
-        image = decode(raw, uri, size=2 * THUMBNAIL if shrink < 0.5 else None).resize(size)
+        image = decode(raw, uri, size=2 * side if shrink < 0.5 else None).resize(size)
     except BadImage:
-        image = Image.new("RGB", (THUMBNAIL, THUMBNAIL), GREY)
+        image, shown = Image.new("RGB", (side, side), GREY), None
     file = io.BytesIO()
     image.save(file, "JPEG", quality=88)
-    return file.getvalue()
+    return Thumbnail(file.getvalue(), shown)
 
 
 def _new_figure(*, height_in: float) -> tuple["Figure", "Axes"]:

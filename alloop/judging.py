@@ -8,13 +8,17 @@ import numpy as np
 
 from alloop.errors import LoopError
 from alloop.ledger.leases import Lease
-from alloop.metrics import Results, accuracy, lift, read_results, results, write_results
-from alloop.nouns import Evaluation, Lift, ModelVersion, Outcome, Predictions, TrainingLabel
+from alloop.metrics import Results, interval, judge, lift, read_results, write_results
+from alloop.models.base import DetectionModel
+from alloop.nouns import Evaluation, Lift, ModelVersion, Outcome, Predictions, Task, TrainingLabel
 from alloop.scoring import file_sha256
 from alloop.switching import Evidence
 from alloop.workspace import Workspace
 
 __all__ = ["evaluate", "gather_evidence", "predict_holdout", "replicates", "results_of", "train"]
+
+UNSURE = 0.001
+"""Average precision looks at all that a detector holds possible; the same floor as ultralytics' validation."""
 
 
 def replicates(ws: Workspace, cycle: int) -> int:
@@ -55,20 +59,23 @@ def train(ws: Workspace, lease: Lease, replicate: int) -> None:
 def predict_holdout(ws: Workspace, version: ModelVersion) -> Predictions:
     """What a model says about the frozen holdout."""
     _, holdout = _frozen(ws)
-    return ws.model(version).predict([x.sample for x in holdout])
+    model, samples = ws.model(version), [x.sample for x in holdout]
+    if model.task is not Task.CLASSIFY and isinstance(model, DetectionModel):
+        return model.predict(samples, floor=UNSURE)
+    return model.predict(samples)
 
 
 def evaluate(ws: Workspace, version: ModelVersion, predictions: Predictions) -> Evaluation:
     """How good a model's predictions of the frozen holdout are; the per-sample results are kept as a file."""
     digest, holdout = _frozen(ws)
-    found = results(holdout, predictions, ws.config.project.labels)
+    found = judge(holdout, predictions, ws.config.project.labels, task=ws.config.project.task)
     path = ws.config.state / "evaluations" / f"{ws.config.project.name}-{version.name}.parquet"
     write_results(found, path)
-    points, low, high = accuracy(found, ws.dice(version.cycle, f"interval {version.name}"))
+    points, low, high = interval(found, ws.dice(version.cycle, f"interval {version.name}"))
     return Evaluation(
         version=version.name,
         cycle=version.cycle,
-        metric="accuracy",
+        metric=found.metric,
         points=points,
         low=low,
         high=high,

@@ -96,7 +96,7 @@ def prepare_pool(
         raise BadManifest(f"{manifest} has no labels, and a backtest needs them; fill its column 'label'")
     if len(labels) < 2:
         raise BadLabel(f"{manifest} names the class {', '.join(labels)} only; a backtest needs two or more")
-    folder = out / f"pool-{_digest(rows, variant)}"
+    folder = out.absolute() / f"pool-{_digest(rows, variant)}"
     ready = folder / "ready.json"
     if not ready.exists():
         shutil.rmtree(folder, ignore_errors=True)

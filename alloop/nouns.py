@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
 Integers = NDArray[np.int64]
+Polygon = tuple[tuple[float, float], ...]
+"""(x, y) pairs in pixels, at least three."""
 Progress = Callable[[str, int, int], None]
 """Called with what is being done, how much of it is done, and how much there is (0: not known)."""
 
@@ -87,7 +89,7 @@ class Box:
     y0: float
     x1: float
     y1: float
-    polygon: tuple[tuple[float, float], ...] = ()
+    polygon: Polygon = ()
 
 
 @dataclass(frozen=True)
@@ -109,13 +111,45 @@ class Sample:
     truth: Content | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """What a detector sees in one image: B boxes, the surest first.
+
+    Attributes:
+        boxes: (B, 4) float32, corners x0, y0, x1, y1 in pixels of the upright original image.
+        class_scores: (B, C) float32, a sigmoid of its own per class: rows do not sum to 1.
+        best: the highest class score anywhere in the image, also where it is too low to be a box.
+        polygons: B outlines from a segmenter, else none.
+        mask_doubt: (B,) float32 from a segmenter, 0 to 1: how much of each mask lies near its threshold.
+    """
+
+    boxes: Floats
+    class_scores: Floats
+    best: float = 0.0
+    polygons: tuple[Polygon, ...] = ()
+    mask_doubt: Floats | None = None
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    @property
+    def confidence(self) -> Floats:
+        """(B,) float32: the highest class score of each box."""
+        return self.class_scores.max(axis=1) if len(self) else np.empty(0, np.float32)
+
+
 @dataclass(frozen=True)
 class Predictions:
-    """A model's answer for N samples: probabilities (N, C) float32, embeddings (N, D) float32 when asked."""
+    """A model's answer for N samples: probabilities (N, C) float32, embeddings (N, D) float32 when asked.
+
+    A detector gives N `detections`, and as probabilities the highest score of each class in the image, so rows do not
+    sum to 1.
+    """
 
     ids: tuple[str, ...]
     probabilities: Floats
     embeddings: Floats | None = None
+    detections: tuple[Detections, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -128,8 +162,27 @@ class Prelabel:
 
 
 @dataclass(frozen=True)
+class Evidence:
+    """One place in an image that a committee disagrees about: `kind` says how (see `alloop.acquisition.box_disagreement`).
+
+    Corners in pixels of the original image; `weight` is what it adds to the image's score, 0 to 1.
+    """
+
+    kind: str
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+    weight: float
+
+
+@dataclass(frozen=True)
 class BatchItem:
-    """One sample of a batch and why it was chosen; rank 0 is asked first, cluster -1 and distance NaN mean none."""
+    """One sample of a batch and why it was chosen; rank 0 is asked first, cluster -1 and distance NaN mean none.
+
+    Of a `blind` one the pre-label is kept, and no annotator sees it: tools show `shown`. It is answered when so many
+    different `annotators` have answered it; in the lane `relabel` those are asked last who have answered it before.
+    """
 
     sample: Sample
     rank: int
@@ -138,6 +191,14 @@ class BatchItem:
     cluster: int = -1
     distance: float = float("nan")
     prelabel: Prelabel | None = None
+    evidence: tuple[Evidence, ...] = ()
+    blind: bool = False
+    annotators: int = 1
+
+    @property
+    def shown(self) -> Prelabel | None:
+        """The pre-label as annotators may see it: none in the holdout, which measures, and none of a blind sample."""
+        return None if self.blind or self.lane is Lane.HOLDOUT else self.prelabel
 
 
 @dataclass(frozen=True)

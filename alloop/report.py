@@ -3,22 +3,41 @@
 import os
 import re
 from base64 import b64encode
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+from alloop.average_precision import DetectionResults, Precision, precision_of
 from alloop.confidence import Calibration
 from alloop.curves import Curve, Saving, curve_of, saving
-from alloop.errors import ConfigError, CycleClosed
+from alloop.effort import Effort
+from alloop.errors import ConfigError, CycleClosed, LoopError
 from alloop.figures import learning_curve, stage_clock, wasted_slots
-from alloop.gallery import show_batch
-from alloop.nouns import Action, Decision
+from alloop.gallery import KINDS, TAG_UNITS, show_batch
+from alloop.judging import results_of
+from alloop.nouns import Action, Decision, Task
+from alloop.resampling import METRIC_NAMES
 from alloop.summary import CycleRow, Summary, summarise
+from alloop.tables import correction_line, metric_of
 from alloop.workspace import Workspace
 
 __all__ = ["compare", "cycle_markdown", "headline", "verdict", "write_report"]
 
 LISTED = 50
 """Images that were set aside, and refused answers, that are listed one by one."""
+
+
+@dataclass(frozen=True)
+class Detail:
+    """What else is to be told about a detector on the holdout: its precision, or in `missing` why that is not known.
+
+    `classes` holds (name, average precision in points, objects found, objects there), the weakest class first.
+    """
+
+    version: str
+    precision: Precision | None = None
+    classes: tuple[tuple[str, float, int, int], ...] = ()
+    missing: str = ""
 
 
 def write_report(ws: Workspace, path: Path, *, baseline: Workspace | None = None) -> Path:
@@ -49,13 +68,18 @@ def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(sentence=_sentence, short=_short, png=_data_uri)
-    environment.filters.update(unclear=_unclear, calibrated=_calibration)
+    environment.filters.update(unclear=_unclear, calibrated=_calibration, corrected=correction_line, pull=_pull)
     page = environment.from_string(resources.files("alloop").joinpath("report.html").read_text(encoding="utf-8"))
     return page.render(
         s=summary,
         headline=headline(summary),
         comparison=compare(summary, baseline) if baseline else None,
-        curve=learning_curve(_curves(summary, baseline)) if any(row.evaluation for row in summary.cycles) else None,
+        metric=metric_of(summary),
+        has_boxes=summary.task is not Task.CLASSIFY,
+        tag_units=TAG_UNITS,
+        kinds=KINDS,
+        detail=_detail(ws, summary),
+        curve=_curve(summary, baseline),
         has_baseline=baseline is not None,
         clock=stage_clock(summary.cycles) if summary.cycles else None,
         waste=wasted_slots(summary.cycles) if any(row.unclear for row in summary.cycles) else None,
@@ -67,9 +91,33 @@ def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
     )
 
 
+def _curve(summary: Summary, baseline: Summary | None) -> bytes | None:
+    if not any(row.evaluation for row in summary.cycles):
+        return None
+    return learning_curve(_curves(summary, baseline), metric=metric_of(summary))
+
+
 def _curves(summary: Summary, baseline: Summary | None) -> list[Curve]:
     curves = [curve_of(summary, name="the loop")]
     return curves if baseline is None else [*curves, curve_of(baseline, name="random")]
+
+
+def _detail(ws: Workspace, summary: Summary) -> Detail | None:
+    """About the newest model that was measured; None for classifiers, and before there is one."""
+    measured = [row.challenger for row in summary.cycles if row.evaluation and row.challenger]
+    if not measured or summary.task is Task.CLASSIFY:
+        return None
+    newest = measured[-1]
+    try:
+        found = results_of(ws, newest)
+    except LoopError as error:  # the page tells what happened all the same
+        return Detail(newest.name, missing=_sentence(str(error)))
+    if not isinstance(found, DetectionResults):
+        return None
+    precision, (hits, there) = precision_of(found), found.tally()
+    counts = {name: (int(hit), int(number)) for name, hit, number in zip(found.labels, hits, there, strict=True)}
+    weakest = sorted(precision.by_class.items(), key=lambda one: (one[1], one[0]))
+    return Detail(newest.name, precision, tuple((name, points, *counts[name]) for name, points in weakest))
 
 
 def headline(summary: Summary) -> str:
@@ -78,9 +126,13 @@ def headline(summary: Summary) -> str:
     if champion is None or best is None:
         return f"No model has been trained yet: {summary.standing}."
     among = "" if champion.labels == summary.labels else f", trained on {champion.labels} of them,"
+    is_share = best.metric == METRIC_NAMES[Task.CLASSIFY]
+    reached = (
+        f"is right on {best.points:.1f}% of" if is_share else f"reaches {best.points:.1f} points of {best.metric} on"
+    )
     return (
-        f"After {summary.labels} labels the champion {champion.name}{among} is right on {best.points:.1f}% of the "
-        f"frozen holdout (95% interval {best.low:.1f} to {best.high:.1f}, {best.samples} samples)."
+        f"After {summary.labels} labels the champion {champion.name}{among} {reached} the frozen holdout "
+        f"(95% interval {best.low:.1f} to {best.high:.1f}, {best.samples} samples)."
     )
 
 
@@ -130,11 +182,12 @@ def cycle_markdown(ws: Workspace, cycle: int) -> str:
     row = next((row for row in summary.cycles if row.number == cycle), None)
     if row is None:
         raise CycleClosed(f"there is no cycle {cycle} in '{summary.project}'; see 'alloop status'")
-    curve = learning_curve([_until(curve_of(summary, name="the loop"), row)]) if row.evaluation else None
+    so_far, metric = _until(curve_of(summary, name="the loop"), row), metric_of(summary)
+    curve = learning_curve([so_far], metric=metric) if row.evaluation else None
     parts = [
         f"# {_escape(summary.project)}, cycle {row.number}: {_escape(_short(row.decision))}",
         _escape(_sentence(row.decision.reason)) if row.decision else "The cycle is open.",
-        _numbers_table(row),
+        _numbers_table(row, metric),
         f"![learning curve]({_data_uri(curve)})" if curve else "",
         _stages_table(row),
         "Annotators are simulated and hours run on a virtual clock." if summary.is_simulated else "",
@@ -150,15 +203,18 @@ def _until(curve: Curve, row: CycleRow) -> Curve:
     return Curve(curve.name, n, points, low, high, curve.answers[:size], marks)
 
 
-def _numbers_table(row: CycleRow) -> str:
+def _numbers_table(row: CycleRow, metric: str) -> str:
     found, lift = row.evaluation, row.lift
+    boxes = {} if row.corrections is None else {"boxes": correction_line(row.corrections)}
+    calibration = {"calibration error": _calibration(row.calibration)} if metric == METRIC_NAMES[Task.CLASSIFY] else {}
     cells = {
         "strategy": row.cycle.strategy,
         "labels in all": "–" if row.labels is None else str(row.labels),
         "batch": ", ".join(f"{count} {outcome}" for outcome, count in row.tally.items()) or str(row.batch),
         "unclear": _unclear(row),
-        "accuracy": f"{found.points:.1f} ({found.low:.1f} to {found.high:.1f})" if found else "–",
-        "calibration error": _calibration(row.calibration),
+        **boxes,
+        metric: f"{found.points:.1f} ({found.low:.1f} to {found.high:.1f})" if found else "–",
+        **calibration,
         "lift": f"{lift.points:+.2f} ({lift.low:+.2f} to {lift.high:+.2f})" if lift else "not judged",
         "model": f"{row.challenger.name}{', promoted' if row.promoted else ''}" if row.challenger else "–",
         "hours": f"{row.hours:.1f} of {row.limit_hours:g}{', overdue' if row.is_overdue else ''}",
@@ -185,6 +241,17 @@ def _calibration(found: Calibration | None) -> str:
     return (
         f"{100 * found.error:.1f} points, {100 * found.scaled_error:.1f} at temperature {found.temperature:.2f} "
         f"(fitted on {found.fitted_on} answers)"
+    )
+
+
+def _pull(effort: Effort) -> str:
+    """How far pre-labels lead people; nothing without answers of both kinds in the control lane."""
+    if effort.anchoring is None:
+        return "–"
+    shown, blind = effort.anchoring.shown, effort.anchoring.blind
+    return (
+        f"{effort.anchoring.pull_points:+.0f} points (agreed {shown.share:.0%} where {shown.samples} samples showed it, "
+        f"{blind.share:.0%} where {blind.samples} hid it)"
     )
 
 

@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,6 +21,7 @@ from alloop.errors import ModelCorrupt
 from alloop.nouns import Floats, Integers, Progress, no_progress
 
 __all__ = [
+    "Dim",
     "ScoreFile",
     "Scored",
     "Shard",
@@ -78,6 +79,13 @@ class Shortlist:
         """These rows, in this order."""
         ids = tuple(self.ids[index] for index in order)
         return Shortlist(ids, self.scores[order], self.top_class[order], self.p1[order])
+
+
+class Dim(NamedTuple):
+    """At most `most` samples of a shortlist may have a highest probability under `below`."""
+
+    below: float
+    most: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,8 +157,11 @@ def shortlist(
     *,
     without: frozenset[str] = frozenset(),
     reweigh: Callable[[Floats, Integers], Floats] | None = None,
+    dim: Dim | None = None,
 ) -> Shortlist:
     """The `size` highest scores of all files (path, sha256), but `without` these ids; equal scores fall by chance.
+
+    With `dim` only so many of them are samples that the model hardly sees anything in.
 
     ModelCorrupt when a file is not the one that was registered.
     """
@@ -164,8 +175,11 @@ def shortlist(
         fresh = table.filter(pc.invert(pc.is_in(table["id"], value_set=taken)))
         fresh = fresh.append_column("luck", pa.array(rng.random(len(fresh))))
         kept = pa.concat_tables([kept, fresh])
-        order = np.lexsort((kept["luck"].to_numpy(), -kept["score"].to_numpy()))[:size]
-        kept = kept.take(order)
+        order = np.lexsort((kept["luck"].to_numpy(), -kept["score"].to_numpy()))
+        if dim is not None:
+            is_dim = kept["p1"].to_numpy()[order] < dim.below
+            order = order[~is_dim | (np.cumsum(is_dim) <= dim.most)]
+        kept = kept.take(order[:size])
     return Shortlist(
         tuple(kept["id"].to_pylist()),
         kept["score"].to_numpy(),

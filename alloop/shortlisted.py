@@ -1,17 +1,26 @@
 """A closer look at the shortlist, for strategies that need more than probabilities and embeddings, and what it cost."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from alloop.acquisition.contract import Candidates, Need, Strategy
 from alloop.acquisition.unclear import is_predictor_on
-from alloop.committee import committee_of, opinions, scored_by
+from alloop.committee import ask_committee, scored_by
 from alloop.gradients import gradients_within, require_gradients
-from alloop.nouns import Sample
+from alloop.nouns import Evidence, Sample
 from alloop.workspace import Workspace
 
-__all__ = ["look_closer", "refuse_unfit"]
+__all__ = ["Look", "look_closer", "refuse_unfit"]
+
+
+@dataclass(frozen=True, eq=False)
+class Look:
+    """What is known about the shortlist: the candidates, facts for the ledger, and {sample id: evidence} of a committee."""
+
+    candidates: Candidates
+    facts: dict[str, Any]
+    evidence: Mapping[str, tuple[Evidence, ...]]
 
 
 def refuse_unfit(ws: Workspace, strategy: Strategy) -> None:
@@ -22,14 +31,15 @@ def refuse_unfit(ws: Workspace, strategy: Strategy) -> None:
 
 def look_closer(
     ws: Workspace, cycle: int, candidates: Candidates, *, strategy: Strategy, samples: Sequence[Sample]
-) -> tuple[Candidates, dict[str, Any]]:
-    """The candidates with gradients or a committee's answers, if the strategy needs them, and facts for the ledger.
+) -> Look:
+    """The candidates with gradients or a committee's opinion, if the strategy needs them.
 
-    Facts are `gradient_s` (seconds), `committee` (names of models, none while there is only one) and
+    Facts are `gradient_s` and `committee_s` (seconds), `committee` (names of models, none while there is only one) and
     `unclear_predictor` (whether it was on), each where the strategy makes use of it. ConfigError when gradients cannot
     be had or cost too much.
     """
     facts: dict[str, Any] = {}
+    evidence: Mapping[str, tuple[Evidence, ...]] = {}
     champion = scored_by(ws.ledger, cycle)
     if Need.GRADIENTS in strategy.needs and champion is not None:
         lengths, facts["gradient_s"] = gradients_within(
@@ -40,9 +50,9 @@ def look_closer(
         )
         candidates = replace(candidates, gradients=lengths)
     if Need.COMMITTEE in strategy.needs:
-        members = committee_of(ws.ledger, cycle)
-        facts["committee"] = [version.name for version in members]
-        candidates = replace(candidates, committee=opinions(ws, members, samples) if members else None)
+        opinion = ask_committee(ws, cycle, samples)
+        facts |= {"committee": list(opinion.members), "committee_s": opinion.seconds}
+        candidates, evidence = replace(candidates, dissent=opinion.dissent), opinion.evidence
     if strategy.predicts_unclear:
         facts["unclear_predictor"] = is_predictor_on(candidates)
-    return candidates, facts
+    return Look(candidates, facts, evidence)

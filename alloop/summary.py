@@ -7,6 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from alloop.confidence import Calibration, calibration_of
+from alloop.corrections import Corrections
+from alloop.effort import Annotator, Effort, annotators_of, effort_of, hours_by_cycle
 from alloop.ledger.samples import Refused
 from alloop.nouns import (
     STEPS,
@@ -24,11 +26,15 @@ from alloop.nouns import (
     Stage,
     Task,
 )
+from alloop.resampling import METRIC_NAMES
 from alloop.sla import cycle_age, stage_ages, to_hours
 from alloop.summary_json import champion_json, counts_json, cycle_json
 from alloop.workspace import Workspace
 
 __all__ = ["Answers", "Choosing", "Counts", "CycleRow", "OpenCycle", "StageRow", "Summary", "summarise"]
+
+CHOSEN = (Lane.ACTIVE, Lane.CONTROL)
+"""The lanes that make a batch what it was meant to be; the others come on top."""
 
 
 @dataclass(frozen=True)
@@ -69,11 +75,12 @@ class Answers:
 class Choosing:
     """How a batch was chosen, None for what its strategy makes no use of.
 
-    Seconds for gradients, the models of the committee, and whether the predictor of unclear answers was on.
+    Seconds for gradients, the models of the committee and the seconds they took, and whether the predictor of unclear answers was on.
     """
 
     gradient_s: float | None = None
     committee: tuple[str, ...] | None = None
+    committee_s: float | None = None
     unclear_predictor: bool | None = None
 
 
@@ -81,7 +88,8 @@ class Choosing:
 class CycleRow:
     """One cycle, closed or open: what stands in the ledger already, None for what does not.
 
-    `tally` and `batch` leave out the samples of a holdout to be. `evaluation` is the challenger's, and `promoted` says
+    `tally` and `batch` leave out the samples of a holdout to be, and the `asked_again` on which people had disagreed;
+    `shared` counts the samples for several annotators, and `annotator_hours` what all answers that joined took. `evaluation` is the challenger's, and `promoted` says
     whether the challenger became champion then. `lanes` holds the active and the control lane once they have answers.
     """
 
@@ -98,6 +106,21 @@ class CycleRow:
     lanes: Mapping[Lane, Answers]
     choosing: Choosing
     calibration: Calibration | None
+    effort: Effort | None
+    shared: int
+    asked_again: int
+    annotator_hours: float
+
+    @property
+    def lift_per_hour(self) -> float | None:
+        """Points of lift for each hour that people spent in the cycle; None where either is not known."""
+        return self.lift.points / self.annotator_hours if self.lift and self.annotator_hours else None
+
+    @property
+    def corrections(self) -> Corrections | None:
+        """What people did to the boxes that were proposed; None for a classifier, and before the model was trained."""
+        is_boxes = self.evaluation is not None and self.evaluation.metric != METRIC_NAMES[Task.CLASSIFY]
+        return self.effort.corrections if self.effort and is_boxes else None
 
     @property
     def number(self) -> int:
@@ -160,6 +183,7 @@ class Summary:
     flags: tuple[Flag, ...]
     annotator_hours: float
     limit_hours: float
+    annotators: tuple[Annotator, ...]
 
     @property
     def labels(self) -> int:
@@ -197,12 +221,16 @@ class Summary:
         unlabelled, holdout, holdout_frozen}; `set_aside` {cause: images}; `champion` {version, cycle, labels, sha256,
         accuracy} or null; `open_cycle` {number, strategy, step, answered, asked} or null; `cycles`, a list of {number,
         strategy, opened_at, closed_at, nominal, batch, outcomes {outcome: samples}, unclear_rate, labels, version,
-        promoted, accuracy, calibration, unclear_by_lane {lane: {unclear, answered}}, unclear_predictor, committee [version],
-        gradient_s, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
+        promoted, metric, accuracy, calibration, unclear_by_lane {lane: {unclear, answered}}, unclear_predictor, committee [version],
+        committee_s, gradient_s, effort, shared, asked_again, annotator_hours, lift_per_hour, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
         stages [{step, hours, work_s, finished}]}; `flags` [{cycle, stage, kind, hours, at}]; `refusals` [{where,
-        reason}]. `accuracy` is {points, low, high, samples} or null, `lift` {points, low, high} or null, `calibration`
-        {error, scaled_error, temperature, fitted_on} or null: expected calibration error from 0 to 1. The last three of
-        choosing are null where the strategy makes no use of them.
+        reason}]. `accuracy` is {points, low, high, samples} or null, of whatever `metric` names, `lift` {points, low, high} or null, `calibration`
+        {error, scaled_error, temperature, fitted_on} or null: expected calibration error from 0 to 1. `unclear_predictor`,
+        `committee`, `committee_s` and `gradient_s` are null where the strategy makes no use of them. `effort` is {kept,
+        corrected, drawn, deleted, pull_points} or null; `pull_points` is null without a control lane. `shared` samples were
+        for several annotators, `asked_again` are those on which some had disagreed; `lift_per_hour` is in points and null
+        without a lift. `annotators` is a list of {name, answers, median_lead_s, hours, shared, agreed, agreement}: of the
+        answers to shared samples, those that agree with what stands.
         """
         return {
             "project": self.project,
@@ -214,6 +242,7 @@ class Summary:
             "unclear": self.unclear,
             "annotator_hours": self.annotator_hours,
             "limit_hours": self.limit_hours,
+            "annotators": [vars(one) | {"agreement": one.agreement} for one in self.annotators],
             "counts": counts_json(self.counts),
             "set_aside": dict(self.set_aside_by_cause),
             "champion": champion_json(self.champion, self.champion_evaluation),
@@ -228,7 +257,12 @@ def summarise(ws: Workspace) -> Summary:
     """Where the project stands now, read from its ledger."""
     ledger, now = ws.ledger, ws.clock.now()
     decisions = {decision.cycle: decision for decision in ledger.decisions.all()}
-    cycles = tuple(_row(ws, cycle, decisions.get(cycle.number), now) for cycle in ledger.cycles.all())
+    given = ledger.labels.given()
+    hours = hours_by_cycle(given)
+    cycles = tuple(
+        _row(ws, cycle, decisions.get(cycle.number), now, annotator_hours=hours.get(cycle.number, 0.0))
+        for cycle in ledger.cycles.all()
+    )
     champion = ledger.models.champion()
     return Summary(
         project=ws.config.project.name,
@@ -245,6 +279,7 @@ def summarise(ws: Workspace) -> Summary:
         flags=ledger.decisions.flags(),
         annotator_hours=ledger.labels.annotator_hours(),
         limit_hours=ws.limits.cycle_hours,
+        annotators=annotators_of(ws, given),
     )
 
 
@@ -259,14 +294,14 @@ def _counts(ws: Workspace) -> Counts:
     )
 
 
-def _row(ws: Workspace, cycle: Cycle, decision: Decision | None, now: datetime) -> CycleRow:
+def _row(ws: Workspace, cycle: Cycle, decision: Decision | None, now: datetime, *, annotator_hours: float) -> CycleRow:
     ledger, number = ws.ledger, cycle.number
     stages, tally = ledger.steps.of(number), ledger.batches.tally(number)
     challenger, items = next(iter(ledger.models.of(number)), None), ledger.batches.get(number).items
     promoted = next((stage.facts.get("promoted") for stage in stages if stage.step == "holdout_eval"), None)
     return CycleRow(
         cycle=cycle,
-        batch=sum(item.lane is not Lane.HOLDOUT for item in items),
+        batch=sum(item.lane in CHOSEN for item in items),
         tally={outcome: tally[outcome] for outcome in Outcome if outcome in tally},
         challenger=challenger,
         evaluation=ledger.models.evaluation(challenger.name) if challenger else None,
@@ -278,13 +313,17 @@ def _row(ws: Workspace, cycle: Cycle, decision: Decision | None, now: datetime) 
         lanes=_lanes(items, ledger.batches.outcomes(number)),
         choosing=_choosing(ledger.steps.facts(number, "diversity_select")),
         calibration=calibration_of(ledger, number),
+        effort=effort_of(ledger, number),
+        shared=sum(item.annotators > 1 for item in items),
+        asked_again=sum(item.lane is Lane.RELABEL for item in items),
+        annotator_hours=annotator_hours,
     )
 
 
 def _lanes(items: tuple[BatchItem, ...], outcomes: Mapping[str, Outcome]) -> Mapping[Lane, Answers]:
     """The lanes that tell of waste: what the strategy chose, and what chance did."""
     found = {}
-    for lane in (Lane.ACTIVE, Lane.CONTROL):
+    for lane in CHOSEN:
         ended = Counter(outcomes.get(item.sample.id) for item in items if item.lane is lane)
         unclear = ended[Outcome.UNCLEAR] + ended[Outcome.SKIPPED]
         if unclear + ended[Outcome.LABELLED]:
@@ -295,7 +334,7 @@ def _lanes(items: tuple[BatchItem, ...], outcomes: Mapping[str, Outcome]) -> Map
 def _choosing(facts: Mapping[str, Any]) -> Choosing:
     committee = facts.get("committee")
     members = None if committee is None else tuple(committee)
-    return Choosing(facts.get("gradient_s"), members, facts.get("unclear_predictor"))
+    return Choosing(facts.get("gradient_s"), members, facts.get("committee_s"), facts.get("unclear_predictor"))
 
 
 def _stage_rows(cycle: Cycle, stages: tuple[Stage, ...], now: datetime) -> tuple[StageRow, ...]:

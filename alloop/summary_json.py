@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
+from alloop.effort import Effort
 from alloop.nouns import Evaluation, ModelVersion, Outcome
 
 if TYPE_CHECKING:
@@ -40,6 +41,13 @@ def _accuracy_json(evaluation: Evaluation | None) -> dict[str, Any] | None:
     return {name: getattr(evaluation, name) for name in ("points", "low", "high", "samples")}
 
 
+def _effort_json(effort: Effort | None) -> dict[str, Any] | None:
+    if effort is None:
+        return None
+    pull = effort.anchoring.pull_points if effort.anchoring else None
+    return vars(effort.corrections) | {"pull_points": pull}
+
+
 def cycle_json(row: "CycleRow") -> dict[str, Any]:
     """One cycle with its stages."""
     decision, lift, cycle = row.decision, row.lift, row.cycle
@@ -55,12 +63,19 @@ def cycle_json(row: "CycleRow") -> dict[str, Any]:
         "labels": row.labels,
         "version": row.challenger.name if row.challenger else None,
         "promoted": row.promoted,
+        "metric": row.evaluation.metric if row.evaluation else None,
         "accuracy": _accuracy_json(row.evaluation),
         "calibration": vars(row.calibration).copy() if row.calibration else None,
         "unclear_by_lane": {lane.value: vars(answers).copy() for lane, answers in row.lanes.items()},
         "unclear_predictor": row.choosing.unclear_predictor,
         "committee": None if row.choosing.committee is None else list(row.choosing.committee),
+        "committee_s": row.choosing.committee_s,
         "gradient_s": row.choosing.gradient_s,
+        "effort": _effort_json(row.effort),
+        "shared": row.shared,
+        "asked_again": row.asked_again,
+        "annotator_hours": row.annotator_hours,
+        "lift_per_hour": row.lift_per_hour,
         "lift": vars(lift).copy() if lift else None,
         "action": decision.action.value if decision else None,
         "next_strategy": decision.strategy if decision else None,

@@ -1,22 +1,35 @@
-"""The table of cycles for a terminal."""
+"""The table of cycles for a terminal, and the lines above and below it."""
 
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 from rich.text import Text
 
+from alloop.corrections import Corrections
 from alloop.nouns import Evaluation, Lift
+from alloop.resampling import METRIC_NAMES
 from alloop.summary import CycleRow, Summary
 
-__all__ = ["cost_lines", "cycle_table", "stage_lines"]
+__all__ = ["correction_line", "cost_lines", "cycle_table", "metric_of", "stage_lines"]
+
+
+def metric_of(summary: Summary) -> str:
+    """What models are judged by: as the newest evaluation says, or as the next one will."""
+    found = [row.evaluation.metric for row in summary.cycles if row.evaluation]
+    return found[-1] if found else METRIC_NAMES[summary.task]
+
+
+def correction_line(done: Corrections) -> str:
+    """What people did to the boxes that were proposed to them, in one line."""
+    return f"kept {done.kept}, corrected {done.corrected}, drawn {done.drawn}, deleted {done.deleted}"
 
 
 def cycle_table(summary: Summary) -> Table:
     """One row a cycle, at most 100 columns wide; a cycle over its promised hours is red and marked with "!"."""
     caption = f"{_upper(summary.standing)}."
     table = Table(box=SIMPLE_HEAD, padding=0, show_edge=False, caption=caption, caption_justify="left")
-    for name in ("cycle", "labels", "accuracy [95%]", "lift [95%]"):
+    for name in ("cycle", "labels", f"{metric_of(summary)} [95%]", "lift [95%]"):
         table.add_column(name, justify="right", no_wrap=True)
-    table.add_column("strategy", overflow="fold", min_width=10, max_width=18)
+    table.add_column("strategy", overflow="fold", min_width=10, max_width=20)
     table.add_column("decision", no_wrap=True)
     table.add_column("unclear", justify="right", no_wrap=True)
     table.add_column(f"h / {summary.limit_hours:g}", justify="right", no_wrap=True)
@@ -26,7 +39,7 @@ def cycle_table(summary: Summary) -> Table:
 
 
 def stage_lines(summary: Summary) -> list[str]:
-    """What `alloop status` says above the table: pool, champion, flags, and the clocks of the open cycle."""
+    """What `alloop status` says above the table: pool, champion, boxes, flags, and the clocks of the open cycle."""
     counts, champion = summary.counts, summary.champion
     lines = [
         f"project   {summary.project}{' (simulated annotators, virtual hours)' if summary.is_simulated else ''}",
@@ -37,6 +50,7 @@ def stage_lines(summary: Summary) -> list[str]:
     if summary.open_cycle is not None:
         clocks = (f"{stage.step} {stage.hours:.1f} h" for stage in summary.cycles[-1].stages)
         lines.append(f"clocks    {', '.join(clocks) or 'no step has begun'}")
+    lines += [f"boxes     {line}" for line in _box_lines(summary)]
     lines += [
         f"flag      cycle {flag.cycle}: {flag.stage} {flag.kind} after {flag.hours:.1f} h" for flag in summary.flags
     ]
@@ -46,9 +60,15 @@ def stage_lines(summary: Summary) -> list[str]:
 
 
 def cost_lines(summary: Summary) -> list[str]:
-    """What gradients cost, a line for each cycle that took any."""
+    """What gradients cost, and people's work on boxes: a line for each cycle that took any."""
     costs = [(row.number, row.choosing.gradient_s) for row in summary.cycles]
-    return [f"cycle {number}: gradients took {seconds:.1f} s" for number, seconds in costs if seconds is not None]
+    spent = [f"cycle {number}: gradients took {seconds:.1f} s" for number, seconds in costs if seconds is not None]
+    return spent + [f"boxes of {line}" for line in _box_lines(summary)]
+
+
+def _box_lines(summary: Summary) -> list[str]:
+    done = [(row.number, row.corrections) for row in summary.cycles]
+    return [f"cycle {number}: {correction_line(found)}" for number, found in done if found is not None]
 
 
 def _cells(row: CycleRow) -> list[Text]:
@@ -57,7 +77,7 @@ def _cells(row: CycleRow) -> list[Text]:
     return [
         Text(str(row.number)),
         Text("–" if row.labels is None else str(row.labels)),
-        Text(_accuracy(row.evaluation)),
+        Text(_points(row.evaluation)),
         Text(_lift(row.lift)),
         Text(row.cycle.strategy),
         Text(row.decision.action.value if row.decision else "open"),
@@ -66,7 +86,7 @@ def _cells(row: CycleRow) -> list[Text]:
     ]
 
 
-def _accuracy(found: Evaluation | None) -> str:
+def _points(found: Evaluation | None) -> str:
     return "–" if found is None else f"{found.points:.1f} [{found.low:.1f}, {found.high:.1f}]"
 
 

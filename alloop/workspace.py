@@ -1,26 +1,23 @@
-"""Everything that a project's configuration names, opened: the only place that constructs adapters."""
+"""Everything that a project's configuration names, opened: the only place where the loop gets its adapters from."""
 
-import difflib
-import importlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import cast
 
 import numpy as np
 
 from alloop.acquisition.contract import Strategy
 from alloop.acquisition.options import Options, with_options
 from alloop.acquisition.strategies import find_strategy
+from alloop.adapters import anchored, check, make_mask_model, make_model, make_tool, options_of
 from alloop.annotation.base import AnnotationTool
 from alloop.clock import Clock, VirtualClock, WallClock
-from alloop.config import Config, ModelSection, load_config
-from alloop.errors import AlloopError, ConfigError
+from alloop.config import Config, load_config
 from alloop.ledger import Ledger, open_ledger
 from alloop.ledger.samples import Refused, SampleFile
-from alloop.models.base import Model
+from alloop.models.base import MaskModel, Model
 from alloop.nouns import ModelVersion, Progress, Task, no_progress
 from alloop.pool import AddReport, Cause, Fingerprint, Found, SetAside
 from alloop.registry import Registry
@@ -31,8 +28,8 @@ __all__ = ["FIRST", "PoolStore", "Workspace", "open_workspace"]
 
 FIRST = "clustered-start"
 """What chooses the first batch, when there is no model yet."""
-KINDS = ("classifier", "frozen")
-"""The models that alloop brings."""
+EMBEDDED = 64
+"""Pixels a side for embedding before anything is trained, where a model wants far more to see with."""
 VIRTUAL_START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 """Where a virtual clock begins: a Monday morning, the same in every run."""
 
@@ -48,6 +45,7 @@ class Workspace:
     clock: Clock
     progress: Progress = no_progress
     _loaded: dict[str, Model] = field(default_factory=dict, repr=False)
+    _opened: dict[str, MaskModel] = field(default_factory=dict, repr=False)
 
     @property
     def is_simulated(self) -> bool:
@@ -88,14 +86,19 @@ class Workspace:
         """What was promised about time."""
         return Limits(self.config.sla.cycle_hours, self.config.sla.stage_hours)
 
+    @property
+    def options(self) -> Options:
+        """What `[acquisition]` changes about strategies; only a detector can see nothing at all."""
+        return options_of(self.config)
+
     def strategy(self, name: str) -> Strategy:
         """The strategy of that name, with the options of `[acquisition]`; the first batch has none to weigh."""
         strategy = find_strategy(name)
-        return strategy if name == FIRST else with_options(strategy, _options(self.config))
+        return strategy if name == FIRST else with_options(strategy, self.options)
 
     def new_model(self) -> Model:
         """An untrained model as the configuration wants it."""
-        return _model(self.config)
+        return make_model(self.config)
 
     def model(self, version: ModelVersion) -> Model:
         """A trained model, from its registered file; ModelCorrupt when the file was changed."""
@@ -115,21 +118,29 @@ class Workspace:
         """What embeds images before anything is trained: the frozen features."""
         from alloop.models import frozen
 
-        section = _anchored(self.config)
+        section = anchored(self.config)
         if section.kind != "frozen":
-            section = section.model_copy(update={"backbone": "hog", "weights": None})
-        return frozen.from_config(self.config.project, section, cache=self.config.state / "features")
+            size = EMBEDDED if section.kind == "yolo" else section.image_size
+            section = section.model_copy(update={"backbone": "hog", "weights": None, "image_size": size})
+        project = self.config.project.model_copy(update={"task": Task.CLASSIFY})  # it is asked for embeddings only
+        return frozen.from_config(project, section, cache=self.config.state / "features")
+
+    def mask_model(self) -> MaskModel:
+        """The model of masks that `[committee]` names; ConfigError or MissingExtra say what it lacks."""
+        if "masks" not in self._opened:
+            self._opened["masks"] = make_mask_model(self.config)
+        return self._opened["masks"]
 
 
 @contextmanager
 def open_workspace(source: Path | Config, *, progress: Progress = no_progress) -> Iterator[Workspace]:
     """The project of an alloop.toml, closed again at the end; ConfigError says what is wrong with it."""
     config = load_config(source) if isinstance(source, Path) else source
-    simulated = config.annotation.tool == "simulated"
+    virtual = config.annotation.tool == "simulated" and config.annotation.simulated.clock == "virtual"
     clock: Clock = (
-        VirtualClock(config.state / "clock" / config.project.name, VIRTUAL_START) if simulated else WallClock()
+        VirtualClock(config.state / "clock" / config.project.name, VIRTUAL_START) if virtual else WallClock()
     )
-    _check(config)
+    check(config)
     config.state.mkdir(parents=True, exist_ok=True)
     project = config.project
     ledger = open_ledger(config.ledger_url, project=project.name, task=project.task, labels=project.labels, clock=clock)
@@ -138,82 +149,12 @@ def open_workspace(source: Path | Config, *, progress: Progress = no_progress) -
             config=config,
             ledger=ledger,
             registry=Registry(config.state / "models"),
-            tool=_tool(config, ledger, clock),
+            tool=make_tool(config, ledger, clock),
             clock=clock,
             progress=progress,
         )
     finally:
         ledger.close()
-
-
-def _check(config: Config) -> None:
-    """Refuse names that nothing stands for, before anything is written."""
-    for name in config.loop.ladder:
-        find_strategy(name)
-    _options(config)
-    Rules(ladder=config.loop.ladder)
-    Limits(config.sla.cycle_hours, config.sla.stage_hours)
-    if config.model.kind not in KINDS and ":" not in config.model.kind:
-        near = difflib.get_close_matches(config.model.kind, KINDS, n=1)
-        hint = (
-            f"did you mean '{near[0]}'?" if near else f"use {' or '.join(KINDS)}, or your own 'package.module:factory'"
-        )
-        raise ConfigError(f"there is no model '{config.model.kind}'; {hint}")
-    if config.project.task is not Task.CLASSIFY and ":" not in config.model.kind:
-        raise ConfigError(
-            f"[project] task '{config.project.task}' has no model '{config.model.kind}' yet; "
-            "set task to classify, or kind to your own 'package.module:factory'"
-        )
-
-
-def _options(config: Config) -> Options:
-    """What `[acquisition]` changes about strategies."""
-    return Options(**config.acquisition.model_dump(exclude={"gradient_budget_s"}))
-
-
-def _anchored(config: Config) -> ModelSection:
-    """`[model]` with its weights found from the folder of alloop.toml."""
-    weights = config.model.weights
-    return config.model.model_copy(update={"weights": config.root / weights}) if weights else config.model
-
-
-def _model(config: Config) -> Model:
-    section = _anchored(config)
-    if section.kind == "classifier":
-        from alloop.models import classifier
-
-        return classifier.from_config(config.project, section, cache=config.state / "features")
-    if section.kind == "frozen":
-        from alloop.models import frozen
-
-        return frozen.from_config(config.project, section, cache=config.state / "features")
-    module, _, name = section.kind.partition(":")
-    try:
-        return cast("Model", getattr(importlib.import_module(module), name)(config.project, section))
-    except AlloopError:
-        raise
-    except Exception as error:  # the user's own code may fail in any way
-        told = f"{type(error).__name__}: {error}"
-        raise ConfigError(f"model '{section.kind}' cannot be made ({told}); mend it or [model] kind") from error
-
-
-def _tool(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
-    section, project = config.annotation, config.project
-    if section.tool == "simulated":
-        from alloop.annotation.simulated import SimulatedAnnotators
-
-        return SimulatedAnnotators(
-            config.state / "annotators" / project.name,
-            labels=project.labels,
-            clock=clock,
-            seed=project.seed,
-            settings=section.simulated,
-            truths=ledger.samples.truths,
-        )
-    from alloop.annotation.folder import FolderTool
-
-    folder = section.folder.path if section.folder.path.is_absolute() else config.root / section.folder.path
-    return FolderTool(folder, labels=project.labels, task=project.task, images=section.folder.images)
 
 
 class PoolStore:
@@ -226,7 +167,10 @@ class PoolStore:
     def known(self, uris: Sequence[str]) -> Mapping[str, Fingerprint]:
         """Those of `uris` that are samples already."""
         files = self._samples.known(uris)
-        return {uri: Fingerprint(file.sample, file.size_bytes, file.mtime_ns) for uri, file in files.items()}
+        return {
+            uri: Fingerprint(file.sample, file.size_bytes, file.mtime_ns, file.width, file.height)
+            for uri, file in files.items()
+        }
 
     def add_samples(self, found: Sequence[Found]) -> AddReport:
         """Add what is new and refuse what the ledger forbids."""

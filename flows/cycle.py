@@ -1,6 +1,13 @@
 """One turn of the loop as one flow run."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 from prefect import flow
+from prefect.client.schemas.objects import State
+from prefect.concurrency.sync import concurrency
+from prefect.states import Completed
 
 from tasks.diversity_select import diversity_select
 from tasks.holdout_eval import holdout_eval
@@ -10,9 +17,10 @@ from tasks.retrain import retrain
 from tasks.score_pool import score_pool
 from tasks.step import cycle_id
 from tasks.strategy_switch import strategy_switch
+from tasks.turn import NotOurTurn, Turn, take_turn
 from tasks.wait_for_labels import look_for_labels, wait_for_labels
 
-__all__ = ["run_cycle"]
+__all__ = ["run_cycle", "run_deployed_cycle"]
 
 
 @flow(name="cycle", flow_run_name="cycle-{cycle}", persist_result=False)
@@ -38,3 +46,49 @@ def run_cycle(config: str, project: str, cycle: int, *, wait: bool = True) -> st
     evaluated = holdout_eval(config, trained)
     decided = strategy_switch(config, evaluated)
     return publish(config, decided)
+
+
+@flow(name="cycle", persist_result=False)
+def run_deployed_cycle(
+    config: str, cycle: int | None = None, attempt: int | None = None, card: str | None = None
+) -> str | State[Any]:
+    """Open the next cycle and walk it, asleep while people label; ends at once when another run has it in hand.
+
+    Args:
+        config: path of the project's alloop.toml.
+        cycle: which cycle, when the relay starts this run; else the open one, or a new one.
+        attempt: the how-manieth run of that cycle it is then.
+        card: the global concurrency limit that stands for a graphics card, where the model runs on one.
+
+    Returns:
+        The cycle's id, or a state that says why there was nothing to do.
+    """
+    try:
+        with take_turn(config, cycle, attempt) as turn:
+            return _walk(config, turn, card)
+    except NotOurTurn as why:
+        return Completed(message=str(why))
+
+
+def _walk(config: str, turn: Turn, card: str | None) -> str:
+    with _occupied(card):
+        scored = score_pool(config, turn.cycle)
+        chosen = diversity_select(config, scored)
+    pushed = push_to_annotation(config, chosen)
+    while (labelled := look_for_labels(config, pushed)) is None:
+        turn.sleep()
+    with _occupied(card):
+        trained = retrain(config, labelled)
+        evaluated = holdout_eval(config, trained)
+    decided = strategy_switch(config, evaluated)
+    return publish(config, decided)
+
+
+@contextmanager
+def _occupied(card: str | None) -> Iterator[None]:
+    """Have the card to oneself; strictly: a limit that nobody made, or whose slot was lost, is an error."""
+    if card is None:
+        yield
+        return
+    with concurrency(card, occupy=1, strict=True):
+        yield

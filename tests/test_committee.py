@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from alloop.choosing import replay_batch
-from alloop.committee import committee_of, opinions
+from alloop.committee import committee_of, dissent
 from alloop.report import write_report
 from alloop.summary import summarise
 from alloop.workspace import Workspace
@@ -66,14 +66,14 @@ def test_who_sits_in_the_committee(names: dict[str, str], scorer: str, members: 
     assert [version.name for version in found] == members
 
 
-def test_every_member_is_asked_about_every_sample(tmp_path: Path) -> None:
-    def asked(ws: Workspace) -> np.ndarray:
+def test_every_sample_is_judged_by_every_member(tmp_path: Path) -> None:
+    def asked(ws: Workspace, *names: str) -> np.ndarray:
         samples = [answer.sample for answer in ws.ledger.holdout.frozen()[1]]
-        return opinions(ws, [ws.ledger.models.get(name) for name in ("v0", "v1")], samples)
+        return dissent(ws, [ws.ledger.models.get(name) for name in names], samples)
 
     with small_project(tmp_path / "p", write_images(tmp_path / "data")) as ws:
         run_cycles(ws, 2)
-        found = asked(ws)
-    assert found.shape == (40, 2, 4)
-    assert found.sum(axis=2) == pytest.approx(1, abs=1e-5)
-    assert not (found[:, 0] == found[:, 1]).all()
+        apart, alike = asked(ws, "v0", "v1"), asked(ws, "v1", "v1")
+    assert apart.shape == (40,)
+    assert (apart > 0).any()
+    assert not alike.any()

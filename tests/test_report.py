@@ -10,14 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from alloop.average_precision import precision_of
 from alloop.curves import Curve, Mark, Saving, curve_of, saving
 from alloop.errors import ConfigError, CycleClosed
 from alloop.figures import THUMBNAIL, learning_curve, stage_clock, thumbnail, wasted_slots
 from alloop.gallery import show_batch
-from alloop.nouns import Lane
+from alloop.judging import results_of
+from alloop.nouns import Lane, Task
 from alloop.report import compare, cycle_markdown, headline, verdict, write_report
 from alloop.summary import Choosing, summarise
+from alloop.tables import correction_line, cost_lines, cycle_table, metric_of, stage_lines
 from alloop.workspace import Workspace
+from tests.scene_project import scene_project
 from tests.small_project import FOLDER, run_cycles, small_project, write_images
 
 
@@ -39,6 +43,19 @@ def page(pair: tuple[Workspace, Workspace], tmp_path_factory: pytest.TempPathFac
     assert write_report(ws, path, baseline=baseline) == path
     assert list(path.parent.iterdir()) == [path]
     return path.read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def detector(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    more = '[committee]\nkind = "views"'
+    with scene_project(tmp_path_factory.mktemp("boxes"), ladder=["disagreement"], more=more, count=120) as ws:
+        run_cycles(ws, 3)
+        yield ws
+
+
+@pytest.fixture(scope="module")
+def box_page(detector: Workspace, tmp_path_factory: pytest.TempPathFactory) -> str:
+    return write_report(detector, tmp_path_factory.mktemp("box page") / "report.html").read_text(encoding="utf-8")
 
 
 class Tags(HTMLParser):
@@ -105,9 +122,24 @@ def test_what_was_set_aside_and_what_was_late_is_told(page: str) -> None:
     assert "annotators of this project are simulated" in text
 
 
-def test_tags_are_closed(page: str) -> None:
-    for tag in ("section", "details", "dl", "div", "table", "ol", "main", "figure", "p", "span", "b"):
-        assert len(re.findall(rf"<{tag}[ >]", page)) == page.count(f"</{tag}>"), tag
+def test_tags_are_closed(page: str, box_page: str) -> None:
+    for text in (page, box_page):
+        for tag in (
+            "section",
+            "details",
+            "dl",
+            "div",
+            "table",
+            "ol",
+            "main",
+            "figure",
+            "p",
+            "span",
+            "b",
+            "svg",
+            "text",
+        ):
+            assert len(re.findall(rf"<{tag}[ >]", text)) == text.count(f"</{tag}>"), tag
 
 
 def test_the_same_ledger_gives_the_same_report(page: str, pair: tuple[Workspace, Workspace], tmp_path: Path) -> None:
@@ -172,6 +204,7 @@ def test_the_gallery_says_why_and_what_people_answered(pair: tuple[Workspace, Wo
     assert active.why.startswith("score ")
     assert active.proposed in "0123"
     assert active.answer in "0123"
+    assert not any(tile.drawing for tile in gallery.tiles)
     assert sum(one.labelled for one in gallery.agreements) == sum(tile.outcome == "labelled" for tile in gallery.tiles)
 
 
@@ -262,7 +295,7 @@ def test_random_is_given_its_due() -> None:
 @pytest.mark.parametrize("points", [(), (80.0,), (80.0, 90.0)])
 def test_a_curve_of_any_length_is_drawn(points: tuple[float, ...]) -> None:
     curve = replace(_curve((100, 200)[: len(points)], points), marks=(Mark(100, "$mine:\\broken$"),))
-    image = Image.open(io.BytesIO(learning_curve([curve, curve])))
+    image = Image.open(io.BytesIO(learning_curve([curve, curve], metric="mAP50")))
     assert image.format == "PNG"
     assert image.width == 720
 
@@ -276,13 +309,15 @@ def test_the_stage_clock_grows_with_the_cycles(pair: tuple[Workspace, Workspace]
 
 def test_a_thumbnail_keeps_its_shape(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((400, 1600, 3), np.uint8)).save(tmp_path / "wide.jpg")
-    image = Image.open(io.BytesIO(thumbnail(str(tmp_path / "wide.jpg"))))
-    assert image.size == (THUMBNAIL, THUMBNAIL // 4)
+    small = thumbnail(str(tmp_path / "wide.jpg"))
+    assert Image.open(io.BytesIO(small.jpeg)).size == (THUMBNAIL, THUMBNAIL // 4)
+    assert small.shown == (1600, 400)
 
 
 def test_an_image_that_is_gone_is_a_grey_tile(tmp_path: Path) -> None:
-    image = Image.open(io.BytesIO(thumbnail(str(tmp_path / "gone.png"))))
-    assert image.getpixel((5, 5)) == (118, 118, 118)
+    grey = thumbnail(str(tmp_path / "gone.png"))
+    assert Image.open(io.BytesIO(grey.jpeg)).getpixel((5, 5)) == (118, 118, 118)
+    assert grey.shown is None
 
 
 def test_slots_wasted_are_told_by_lane(page: str, pair: tuple[Workspace, Workspace]) -> None:
@@ -312,3 +347,99 @@ def test_the_predictor_of_unclear_answers_is_shown_where_it_was_on(pair: tuple[W
 
 def test_without_answers_the_figure_of_waste_is_empty() -> None:
     assert Image.open(io.BytesIO(wasted_slots([]))).format == "PNG"
+
+
+def test_a_classifier_is_judged_by_accuracy(page: str, pair: tuple[Workspace, Workspace]) -> None:
+    summary = summarise(pair[0])
+    assert metric_of(summary) == "accuracy"
+    assert cycle_table(summary).columns[2].header == "accuracy [95%]"
+    assert "<th>accuracy<th>" in page
+    assert "mAP" not in Tags(page).text
+    assert "is right on" in headline(summary)
+
+
+def test_a_detector_is_judged_by_map50_everywhere(box_page: str, detector: Workspace) -> None:
+    summary = summarise(detector)
+    assert metric_of(summary) == "mAP50"
+    assert cycle_table(summary).columns[2].header == "mAP50 [95%]"
+    assert "<th>mAP50<th>" in box_page
+    assert "accurac" not in box_page.lower()
+    assert "| mAP50 |" in cycle_markdown(detector, 1)
+    assert "accuracy" not in re.sub(r"base64,[^)]*", "", cycle_markdown(detector, 1))
+    assert re.search(r"reaches [\d.]+ points of mAP50 on the frozen holdout", headline(summary))
+
+
+def test_before_it_is_measured_the_task_says_how_a_model_will_be_judged(tmp_path: Path) -> None:
+    with scene_project(tmp_path, task=Task.SEGMENT) as ws:
+        assert metric_of(summarise(ws)) == "mask mAP50"
+        assert "<dt>mask mAP50</dt>" in write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def test_boxes_over_images_need_nothing_from_elsewhere(box_page: str) -> None:
+    tags = Tags(box_page).tags
+    assert {"svg", "path", "text"} <= {tag for tag, _ in tags}
+    assert all("href" not in attrs for tag, attrs in tags if tag in ("svg", "path", "text"))
+    assert "url(" not in box_page
+    assert "http" not in box_page.replace("http-equiv", "")
+
+
+def test_an_image_with_boxes_is_told_in_words(box_page: str) -> None:
+    told = [str(attrs["alt"]) for tag, attrs in Tags(box_page).tags if tag == "img" and "title" in attrs]
+    assert len(told) == 36
+    assert all(re.match(r"Image \d+; lines: (nothing|\d+ (of|where) )", text) for text in told)
+    assert sum("of people" in text for text in told) > 18
+
+
+def test_the_legend_says_whose_lines_are_whose(box_page: str) -> None:
+    text = Tags(box_page).text
+    assert all(word in text for word in ("of the pre-label", "of people", "where the committee disagrees most"))
+
+
+def test_what_people_did_to_boxes_is_told_for_every_cycle(box_page: str, detector: Workspace) -> None:
+    summary = summarise(detector)
+    done = [row.corrections for row in summary.cycles]
+    assert all(done)
+    for row, found in zip(summary.cycles, done, strict=True):
+        line = f"kept {found.kept}, corrected {found.corrected}, drawn {found.drawn}, deleted {found.deleted}"
+        assert correction_line(found) == line
+        assert f"<div><dt>boxes</dt><dd>{line}</dd></div>" in box_page
+        assert f"boxes     cycle {row.number}: {line}" in stage_lines(summary)
+        assert f"boxes of cycle {row.number}: {line}" in cost_lines(summary)
+        assert f"| boxes | {line} |" in cycle_markdown(detector, row.number)
+
+
+def test_a_classifier_has_no_boxes_to_tell_of(page: str, pair: tuple[Workspace, Workspace]) -> None:
+    assert "<dt>boxes</dt>" not in page
+    assert not any("boxes" in line for line in (*stage_lines(summarise(pair[0])), *cost_lines(summarise(pair[0]))))
+
+
+def test_the_newest_detector_is_told_class_by_class(box_page: str, detector: Workspace) -> None:
+    found = results_of(detector, detector.ledger.models.of(2)[0])
+    precision, (hits, there) = precision_of(found), found.tally()
+    text = " ".join(Tags(box_page).text.split())
+    assert f"v2 on the frozen holdout: mAP50 {precision.map50:.1f}, mAP50-95 {precision.map50_95:.1f}." in text
+    row = r'<td class="path">(\w+)<td class="bar">.*?<td class="right num">([\d.]+)<td class="right num">(\d+) of (\d+)'
+    places = {name: found.labels.index(name) for name in precision.by_class}
+    weakest = sorted(precision.by_class, key=lambda name: (precision.by_class[name], name))
+    assert re.findall(row, box_page) == [
+        (name, f"{precision.by_class[name]:.1f}", str(hits[places[name]]), str(there[places[name]])) for name in weakest
+    ]
+
+
+def test_a_report_is_written_without_the_results_of_the_newest_detector(tmp_path: Path) -> None:
+    with scene_project(tmp_path) as ws:
+        run_cycles(ws, 1)
+        evaluation = summarise(ws).cycles[0].evaluation
+        assert evaluation is not None
+        (ws.config.state / evaluation.results_path).unlink()
+        page = write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "are missing or were changed; restore them from a backup." in page
+    assert f"{evaluation.points:.1f}" in page
+
+
+def test_the_pull_of_pre_labels_is_told(box_page: str, detector: Workspace) -> None:
+    efforts = [row.effort for row in summarise(detector).cycles]
+    found = [effort.anchoring for effort in efforts if effort and effort.anchoring]
+    assert found
+    for one in found:
+        assert f"{one.pull_points:+.0f} points (agreed {one.shown.share:.0%}" in box_page

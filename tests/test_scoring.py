@@ -13,7 +13,17 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alloop.errors import ModelCorrupt
-from alloop.scoring import ScoreFile, Shard, Shortlist, class_counts, file_sha256, random_rows, score_shards, shortlist
+from alloop.scoring import (
+    Dim,
+    ScoreFile,
+    Shard,
+    Shortlist,
+    class_counts,
+    file_sha256,
+    random_rows,
+    score_shards,
+    shortlist,
+)
 
 Files = list[tuple[Path, str]]
 
@@ -229,3 +239,14 @@ def test_class_counts_cover_every_class_also_one_that_nobody_predicts(tmp_path: 
 
 def test_nothing_is_a_shortlist_without_rows() -> None:
     assert len(Shortlist.nothing()) == len(Shortlist.nothing().rows(np.array([], dtype=np.int64))) == 0
+
+
+def test_only_so_many_of_a_shortlist_are_dim(tmp_path: Path) -> None:
+    def see(ids: Sequence[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+        sure = np.array([0.01 if int(key[1:]) % 2 else 0.5 for key in ids], np.float32)
+        return np.array([int(key[1:]) for key in ids], np.float32), np.stack([sure, 1 - sure], axis=1)[:, :1]
+
+    names = [f"s{number}" for number in range(20)]
+    files = write(tmp_path, see, shard(*names[:11]), shard(*names[11:]))
+    top = shortlist([(file.path, file.sha256) for file in files], 6, dice(0), dim=Dim(0.05, 2))
+    assert top.ids == ("s19", "s18", "s17", "s16", "s14", "s12")

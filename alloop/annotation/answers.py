@@ -2,7 +2,7 @@
 
 import json
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -36,7 +36,7 @@ class Answer:
 class Form:
     """What may be answered: the task, its label set, and the samples of one batch {task ref: sample id}.
 
-    `size_of` gives the (width, height) in pixels of a sample's image, None when it is not known.
+    Answers to the samples in `named` must say who gives them. `size_of` gives the (width, height) in pixels of a sample's image, None when it is not known.
     """
 
     def __init__(
@@ -45,10 +45,12 @@ class Form:
         labels: tuple[str, ...],
         *,
         samples: Mapping[str, str],
+        named: Collection[str] = (),
         size_of: Callable[[str], tuple[int, int] | None],
     ) -> None:
         self.task = task
         self.labels = labels
+        self.named = named
         self.size_of = size_of
         self._names = dict(samples) | {sample: sample for sample in samples.values()}
         self._ids = sorted(samples.values())
@@ -101,6 +103,8 @@ def _fields(line: bytes) -> dict[str, Any]:
 def _answer(fields: dict[str, Any], form: Form) -> Answer:
     _check_keys(fields, ANSWER_KEYS, needed=("sample",))
     sample = form.sample_id(_text(fields, "sample"))
+    if "annotator" not in fields and sample in form.named:
+        raise BadLabel(f'sample {_show(fields["sample"])} is for several people; add your name as "annotator"')
     outcome = _outcome(fields)
     return Answer(
         sample_id=sample,

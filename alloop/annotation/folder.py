@@ -104,6 +104,7 @@ class FolderTool:
             self._task,
             self._labels,
             samples={task["ref"]: sample for sample, task in tasks.items()},
+            named=frozenset(sample for sample, task in tasks.items() if _needs_names(task)),
             size_of=lambda sample: image_size(folder / tasks[sample]["image"]),
         )
         answers, refused = read_answers(_raw_labels(folder), form)
@@ -149,7 +150,6 @@ def _ref(batch: str, sample: str, *, taken: Collection[str]) -> str:
 
 
 def _task(item: BatchItem, ref: str) -> Record:
-    shown = None if item.lane is Lane.HOLDOUT else item.prelabel  # who measures must not be led
     return {
         "sample": item.sample.id,
         "ref": ref,
@@ -157,8 +157,13 @@ def _task(item: BatchItem, ref: str) -> Record:
         "image": image_name(item.rank, ref.rpartition("/")[2], uri=item.sample.uri),
         "rank": item.rank,
         "lane": str(item.lane),
-        "prelabel": shown and _prelabel(shown),
-    }
+        "prelabel": item.shown and _prelabel(item.shown),
+    } | ({"annotators": item.annotators} if item.annotators > 1 else {})
+
+
+def _needs_names(task: Record) -> bool:
+    """Whether it matters who answers: somebody else does too, or has done so before."""
+    return "annotators" in task or task["lane"] == Lane.RELABEL.value
 
 
 def _prelabel(prelabel: Prelabel) -> Record:

@@ -28,6 +28,8 @@ Instead of an answer a line can have an outcome:
 
 A line may also have: annotator (your name), lead_time_s (seconds it took), updated_at (like 2026-01-31T12:00:00Z).
 Write a second line for the same image to change your mind: the last one counts. Remove a line to take it back.
+Where a task has 'annotators', so many people answer it without looking at each other's answers, each with a line that
+names its annotator. Where its 'lane' is relabel, two people disagreed: somebody else answers it, by name as well.
 A line that cannot be used is refused with its number and the reason; the others are kept.
 """
 

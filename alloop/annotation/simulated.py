@@ -1,7 +1,6 @@
 """People made of random numbers: they see the hidden truth, err now and then, and take virtual time."""
 
 import hashlib
-import heapq
 import json
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -14,7 +13,7 @@ import numpy as np
 from alloop.annotation.files import locked, read_lines, write_atomically, write_lines
 from alloop.clock import Clock
 from alloop.config import SimulatedSection
-from alloop.nouns import Batch, Box, Changes, Content, Label, Outcome, Prelabel
+from alloop.nouns import Batch, BatchItem, Box, Changes, Content, Label, Lane, Outcome, Prelabel
 
 __all__ = ["SimulatedAnnotators"]
 
@@ -46,7 +45,8 @@ class Asked:
 class SimulatedAnnotators:
     """An AnnotationTool whose people answer on `clock`.
 
-    They share one queue in order of rank: whoever is free takes the next sample. An answer depends on nothing but
+    They share one queue in order of rank: whoever is free takes the next sample, and of one for several annotators so
+    many of them take it. A sample of the lane relabel goes to those who have not seen it, while there are any. An answer depends on nothing but
     seed, annotator and sample: the true class, or with `error_rate` another one of `labels`. A sample without truth,
     or whose truth is not in `labels` (such as `settings.ambiguous`), is unclear. Boxes come back complete and with
     the right classes, each edge drawn a little inside the true one, differently by each annotator.
@@ -88,14 +88,16 @@ class SimulatedAnnotators:
     def push(self, batch: Batch) -> Mapping[str, str]:
         """Put the batch into the shared queue in order of rank; {sample id: task ref}."""
         path = self._folder / f"batch-{batch.cycle:04d}.jsonl"
-        wanted = [item.sample.id for item in sorted(batch.items, key=lambda item: item.rank)]
+        wanted = {item.sample.id: item for item in sorted(batch.items, key=lambda item: item.rank)}
         with locked(self._folder):
-            asked = {one.sample: one for one in _read(path)}
-            fresh = [sample for sample in dict.fromkeys(wanted) if sample not in asked]
+            asked = _read(path)
+            known = {one.sample for one in asked}
+            fresh = [item for sample, item in wanted.items() if sample not in known]
             if fresh:
-                asked |= {one.sample: one for one in self._schedule(path.stem, fresh)}
-                _write(path, asked.values())
-        return {sample: asked[sample].ref for sample in wanted}
+                asked += self._schedule(path.stem, fresh)
+                _write(path, asked)
+        refs = {one.sample: one.ref for one in asked}
+        return {sample: refs[sample] for sample in wanted}
 
     def changed_since(self, cursor: str) -> Changes:
         """All answers that fell due after `cursor` and up to now."""
@@ -105,9 +107,10 @@ class SimulatedAnnotators:
             now = self._clock.now()
             due = [(asked.due_at, asked) for asked in self._open()]
         since = datetime.fromisoformat(cursor) if cursor else datetime.min.replace(tzinfo=UTC)
-        answered = sorted(((at, asked.ref, asked) for at, asked in due if since < at <= now), key=lambda row: row[:2])
-        truths = self._truths([asked.sample for _, _, asked in answered])
-        labels = tuple(self._label(asked, truths.get(asked.sample)) for _, _, asked in answered)
+        answered = [asked for at, asked in due if since < at <= now]
+        answered.sort(key=lambda asked: (asked.due_at, asked.ref, asked.annotator))
+        truths = self._truths([asked.sample for asked in answered])
+        labels = tuple(self._label(asked, truths.get(asked.sample)) for asked in answered)
         return Changes(labels=labels, cursor=now.isoformat())
 
     def withdraw(self, refs: Collection[str]) -> None:
@@ -134,16 +137,23 @@ class SimulatedAnnotators:
     def _open(self) -> Iterator[Asked]:
         return (asked for path in self._paths() for asked in _read(path) if not asked.withdrawn)
 
-    def _schedule(self, batch: str, samples: Sequence[str]) -> Iterator[Asked]:
-        free = [(at, number) for number, at in enumerate(self._free_at())]
-        heapq.heapify(free)
-        for sample in samples:
-            start, number = free[0]
-            annotator = _annotator(number)
-            lead_time_s = self._lead_time_s(annotator, sample)
-            due = start + max(timedelta(seconds=lead_time_s), INSTANT)
-            heapq.heapreplace(free, (due, number))
-            yield Asked(sample, f"{batch}/{sample}", annotator, due.isoformat(), lead_time_s)
+    def _schedule(self, batch: str, items: Sequence[BatchItem]) -> Iterator[Asked]:
+        free = {_annotator(number): at for number, at in enumerate(self._free_at())}
+        seen = self._seen([item.sample.id for item in items if item.lane is Lane.RELABEL])
+        for item in items:
+            sample = item.sample.id
+            order = sorted(free, key=lambda name: ((name, sample) in seen, free[name]))
+            for annotator in order[: item.annotators]:
+                lead_time_s = self._lead_time_s(annotator, sample)
+                free[annotator] += max(timedelta(seconds=lead_time_s), INSTANT)
+                yield Asked(sample, f"{batch}/{sample}", annotator, free[annotator].isoformat(), lead_time_s)
+
+    def _seen(self, samples: Collection[str]) -> frozenset[tuple[str, str]]:
+        """Who was asked which of these samples before."""
+        wanted = frozenset(samples)
+        return frozenset(
+            (one.annotator, one.sample) for one in (self._open() if wanted else ()) if one.sample in wanted
+        )
 
     def _free_at(self) -> list[datetime]:
         pickup = self._clock.now() + timedelta(hours=self._settings.pickup_hours)

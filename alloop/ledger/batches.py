@@ -65,6 +65,9 @@ class Batches:
             "cluster": item.cluster,
             "distance": None if math.isnan(item.distance) else item.distance,
             "prelabel": item.prelabel,
+            "evidence": list(item.evidence),
+            "blind": item.blind,
+            "annotators": item.annotators,
         }
 
     def get(self, cycle: int) -> Batch:
@@ -80,8 +83,9 @@ class Batches:
         return {item.sample.id: outcome for item, _, outcome in self._rows(cycle) if outcome is not None}
 
     def tally(self, cycle: int) -> Mapping[Outcome, int]:
-        """How many samples of the batch, the holdout's not counted, ended in each outcome."""
-        return Counter(out for item, _, out in self._rows(cycle) if out is not None and item.lane is not Lane.HOLDOUT)
+        """How many samples that were chosen for the batch ended in each outcome; not the holdout's, nor those asked again."""
+        chosen = (Lane.ACTIVE, Lane.CONTROL)
+        return Counter(out for item, _, out in self._rows(cycle) if out is not None and item.lane in chosen)
 
     def _rows(self, cycle: int) -> tuple[tuple[BatchItem, str | None, Outcome | None], ...]:
         with self._database.read() as session:
@@ -119,4 +123,7 @@ def _item(row: BatchItemRow, sample: SampleRow) -> BatchItem:
         cluster=row.cluster,
         distance=math.nan if row.distance is None else row.distance,
         prelabel=row.prelabel,
+        evidence=tuple(row.evidence or ()),
+        blind=row.blind,
+        annotators=row.annotators,
     )

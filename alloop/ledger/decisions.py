@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
 from alloop.ledger.database import Database
@@ -10,6 +11,7 @@ from alloop.ledger.leases import Lease
 from alloop.ledger.steps import Steps, close_cycle
 from alloop.ledger.tables import DecisionRow, FlagRow
 from alloop.nouns import Action, Decision, Flag, Lift
+from alloop.sla import may_follow
 
 __all__ = ["Decisions"]
 
@@ -52,19 +54,29 @@ class Decisions:
             return tuple(_decision(row) for row in rows)
 
     def raise_flags(self, flags: Sequence[Flag]) -> tuple[Flag, ...]:
-        """Note SLA announcements; those that were not made before."""
+        """Note SLA announcements; those that are news after what was announced of the same stage before."""
+        fresh = []
         with self._database.write() as session:
-            keys = [(self._project, flag.cycle, flag.stage, flag.kind) for flag in flags]
-            fresh = [flag for flag, key in zip(flags, keys, strict=True) if session.get(FlagRow, key) is None]
-            rows = [{"project": self._project, **vars(flag)} for flag in fresh]
-            self._database.insert_new(session, FlagRow, rows)
-            return tuple(fresh)
+            for flag in flags:
+                last = _last_flag(session, self._project, flag)
+                if may_follow(last.kind if last else None, flag.kind):
+                    number = last.number + 1 if last else 0
+                    session.add(FlagRow(project=self._project, number=number, **vars(flag)))
+                    session.flush()
+                    fresh.append(flag)
+        return tuple(fresh)
 
     def flags(self) -> tuple[Flag, ...]:
         """Every SLA announcement in order of time."""
         with self._database.read() as session:
-            rows = session.scalars(select(FlagRow).filter_by(project=self._project).order_by(FlagRow.at, FlagRow.stage))
+            query = select(FlagRow).filter_by(project=self._project)
+            rows = session.scalars(query.order_by(FlagRow.at, FlagRow.cycle, FlagRow.stage, FlagRow.number))
             return tuple(Flag(row.cycle, row.stage, row.kind, row.hours, row.at) for row in rows)
+
+
+def _last_flag(session: Session, project: str, flag: Flag) -> FlagRow | None:
+    query = select(FlagRow).filter_by(project=project, cycle=flag.cycle, stage=flag.stage)
+    return session.scalars(query.order_by(FlagRow.number.desc()).limit(1)).one_or_none()
 
 
 def _decision(row: DecisionRow) -> Decision:

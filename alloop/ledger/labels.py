@@ -1,32 +1,35 @@
 """Labels: every version that a tool tells of, the close of a batch, and the training set it makes.
 
 The firewall stands here: only an observation of a human annotator with outcome `labelled`, of a sample that is
-not in the holdout, is ever a training label. Pre-labels are not observations and have no way in.
+not in the holdout, is ever a training label, or a verdict that such observations came to. Pre-labels are not observations
+and have no way in; what names a model as its annotator is refused, and the tables hold a content for nothing else.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import or_, select, update
+from sqlalchemy import ColumnElement, or_, select, update
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
 from alloop.ledger.database import Database
 from alloop.ledger.holdouts import freeze_holdout
 from alloop.ledger.leases import Lease
-from alloop.ledger.observations import PLAIN, content_hash, current, observation, standing
+from alloop.ledger.observations import PLAIN, content_hash, current, label_of, observation, standing
 from alloop.ledger.samples import SHOWN, chunks, shown
 from alloop.ledger.steps import Steps
 from alloop.ledger.tables import (
     BatchItemRow,
     HoldoutFreezeRow,
+    ModelVersionRow,
     ObservationRow,
     RefusalRow,
     SampleRow,
     ToolCursorRow,
 )
+from alloop.ledger.verdicts import Judge, newest_verdicts, shared_samples, write_verdicts
 from alloop.nouns import Changes, Content, Label, Lane, Outcome, Split, TrainingLabel
 
 __all__ = ["LabelSet", "Labels"]
@@ -34,6 +37,8 @@ __all__ = ["LabelSet", "Labels"]
 TICK = timedelta(microseconds=1)
 WHERE, REASON = 200, 400
 """Characters kept of a refusal: it is a key, and Postgres indexes no more than 2,704 bytes."""
+NOW = 2**31 - 1
+"""A cycle after all others."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +66,8 @@ class Labels:
         with self._database.write() as session:
             now = self._clock.now()
             ours = self._ours(session, {label.sample_id for label in changes.labels})
-            faults = [(label, _fault(label, ours)) for label in changes.labels]
+            models = self._models(session, {label.annotator for label in changes.labels})
+            faults = [(label, _fault(label, ours, models)) for label in changes.labels]
             told = [label for label, fault in faults if fault is None]
             told += self._vanished(session, tool, changes)
             self._database.insert_new(
@@ -77,6 +83,14 @@ class Labels:
     def _ours(self, session: Session, ids: set[str]) -> set[str]:
         query = select(SampleRow.id).filter_by(project=self._project)
         return {key for some in chunks(sorted(ids)) for key in session.scalars(query.where(SampleRow.id.in_(some)))}
+
+    def _models(self, session: Session, names: set[str]) -> set[str]:
+        query = select(ModelVersionRow.name).filter_by(project=self._project)
+        return {
+            key
+            for some in chunks(sorted(names))
+            for key in session.scalars(query.where(ModelVersionRow.name.in_(some)))
+        }
 
     def _vanished(self, session: Session, tool: str, changes: Changes) -> list[Label]:
         """Deletions of annotations of open batches that the tool no longer holds."""
@@ -94,17 +108,26 @@ class Labels:
         ]
 
     def pending(self, cycle: int) -> tuple[int, int]:
-        """(answered, asked) of a cycle's batch."""
+        """(answered, asked) of a cycle's batch; a sample is answered when enough different annotators have answered it."""
+        wanted = select(BatchItemRow.sample_id, BatchItemRow.annotators).filter_by(project=self._project, cycle=cycle)
+        people: dict[str, set[str]] = {}
         with self._database.read() as session:
-            answers = self._answers(session, cycle)
-            return sum(row is not None for row in answers.values()), len(answers)
+            for row in current(self._fresh(session, cycle)):
+                people.setdefault(row.sample_id, set()).add(row.annotator)
+            answered = [len(people.get(key, ())) >= count for key, count in session.execute(wanted)]
+            return sum(answered), len(answered)
 
-    def _answers(self, session: Session, cycle: int) -> Mapping[str, ObservationRow | None]:
-        """{sample id: the label it stands with in this cycle, or none} of a batch."""
+    def _fresh(self, session: Session, cycle: int) -> Iterable[ObservationRow]:
+        """What was told of the samples of a batch since they were asked for."""
         asked = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
         query = select(ObservationRow).filter_by(project=self._project)
         fresh = or_(ObservationRow.joined_cycle.is_(None), ObservationRow.joined_cycle == cycle)
-        rows = standing(session.scalars(query.where(fresh, ObservationRow.sample_id.in_(asked))))
+        return session.scalars(query.where(fresh, ObservationRow.sample_id.in_(asked)))
+
+    def _answers(self, session: Session, cycle: int) -> Mapping[str, ObservationRow | None]:
+        """{sample id: the newest label it has in this cycle, or none} of a batch."""
+        asked = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
+        rows = standing(self._fresh(session, cycle))
         return {key: rows.get(key) for key in session.scalars(asked)}
 
     def holdout_answers(self, cycle: int) -> Mapping[str, Content]:
@@ -118,18 +141,21 @@ class Labels:
                 if key in inside and row is not None and row.outcome == Outcome.LABELLED and row.content is not None
             }
 
-    def close_batch(self, lease: Lease, *, holdout: Mapping[str, Content] | None = None, digest: str = "") -> None:
+    def close_batch(
+        self, lease: Lease, *, judge: Judge, holdout: Mapping[str, Content] | None = None, digest: str = ""
+    ) -> None:
         """End wait_for_labels: each sample's outcome is fixed and the labels join this cycle's training set.
 
+        `judge` says what several annotators' answers to one sample come to; one that is disputed stays open.
         With `holdout`, the holdout is frozen with these answers in the same transaction.
         Labels that arrive later join the next cycle. LeaseLost when the step was taken over.
         """
         with self._steps.finishing(lease) as session:
             now, cycle = self._clock.now(), lease.cycle
             self._join(session, cycle)
-            answers = self._answers(session, cycle)
-            self._settle(session, answers, cycle=cycle)
+            self._settle(session, _ends(self._answers(session, cycle)), BatchItemRow.cycle == cycle)
             self._revise(session, cycle)
+            self._judge(session, cycle, judge)
             if holdout is not None and session.get(HoldoutFreezeRow, self._project) is None:
                 held = session.scalars(select(SampleRow.id).filter_by(project=self._project, split=Split.HOLDOUT))
                 dropped = len(held.all()) - len(holdout)
@@ -152,17 +178,31 @@ class Labels:
         for some in chunks(sorted(earlier)):
             query = select(ObservationRow).filter_by(project=self._project)
             rows = standing(session.scalars(query.where(ObservationRow.sample_id.in_(some))))
-            self._settle(session, {key: rows.get(key) for key in some})
+            self._settle(session, _ends({key: rows.get(key) for key in some}))
 
-    def _settle(self, session: Session, answers: Mapping[str, ObservationRow | None], **where: int) -> None:
-        """Write down what became of these samples in batches."""
-        ended: dict[str, list[str]] = {}
-        for key, row in answers.items():
-            ended.setdefault(Outcome.EXPIRED if row is None else row.outcome, []).append(key)
+    def _judge(self, session: Session, cycle: int, judge: Judge) -> None:
+        """Give the samples that several annotators were asked about their verdict, where an answer came or was wanted."""
+        shared = shared_samples(session, self._project, by=cycle)
+        if not shared:
+            return
+        moved = select(ObservationRow.sample_id).filter_by(project=self._project, joined_cycle=cycle)
+        here = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
+        touched = {*session.scalars(moved), *session.scalars(here)}
+        asked = {key: how for key, how in sorted(shared.items()) if key in touched}
+        ends = write_verdicts(session, self._database, self._project, asked, cycle=cycle, judge=judge)
+        for since in sorted({how.since for how in asked.values()}):
+            some = {key: ends[key] for key, how in asked.items() if how.since == since}
+            self._settle(session, some, BatchItemRow.cycle >= since)
+
+    def _settle(self, session: Session, ends: Mapping[str, str | None], *where: ColumnElement[bool]) -> None:
+        """Write down what became of these samples in batches; None leaves them open."""
+        ended: dict[str | None, list[str]] = {}
+        for key, outcome in ends.items():
+            ended.setdefault(outcome, []).append(key)
         for outcome, keys in ended.items():
             for some in chunks(keys):
-                items = update(BatchItemRow).filter_by(project=self._project, **where)
-                items = items.where(BatchItemRow.sample_id.in_(some)).values(outcome=str(outcome))
+                items = update(BatchItemRow).filter_by(project=self._project).where(*where)
+                items = items.where(BatchItemRow.sample_id.in_(some)).values(outcome=outcome)
                 session.execute(items, execution_options={"synchronize_session": False})
 
     def training_set(self, cycle: int) -> LabelSet:
@@ -170,6 +210,7 @@ class Labels:
         with self._database.read() as session:
             joined = (ObservationRow.project == self._project, ObservationRow.joined_cycle <= cycle)
             rows = standing(session.execute(select(*PLAIN).where(*joined)).all())
+            rows = {**rows, **newest_verdicts(session, self._project, by=cycle)}
             pool = select(*SHOWN).where(SampleRow.project == self._project, SampleRow.split == Split.POOL)
             samples = {
                 row.id: shown(row)
@@ -186,17 +227,40 @@ class Labels:
     def unclear(self, *, before: int) -> tuple[str, ...]:
         """The pool samples that annotators called unclear or skipped in cycles before this one."""
         outcomes = [Outcome.UNCLEAR, Outcome.SKIPPED]
+        again = select(BatchItemRow.sample_id).filter_by(project=self._project, lane=Lane.RELABEL)
         with self._database.read() as session:
             query = select(BatchItemRow.sample_id).filter_by(project=self._project)
             query = query.where(BatchItemRow.outcome.in_(outcomes), BatchItemRow.lane != Lane.HOLDOUT)
             query = query.where(BatchItemRow.cycle < before)
+            query = query.where(
+                BatchItemRow.sample_id.not_in(again.where(BatchItemRow.cycle >= before))
+            )  # not known then
             return tuple(session.scalars(query.distinct().order_by(BatchItemRow.sample_id)))
 
-    def annotator_hours(self) -> float:
-        """Hours that people spent on the labels that stand, where the tool measured them."""
+    def disputed(self, *, before: int) -> tuple[str, ...]:
+        """The samples about which annotators disagreed, and which one more has to be asked about in this cycle."""
         with self._database.read() as session:
-            rows = standing(session.execute(select(*PLAIN).where(ObservationRow.project == self._project)).all())
-            return sum(row.lead_time_s or 0.0 for row in rows.values()) / 3600
+            found = newest_verdicts(session, self._project, by=before - 1)
+            return tuple(sorted(key for key, row in found.items() if row.outcome is None))
+
+    def verdicts(self) -> Mapping[str, tuple[Outcome | None, Content | None]]:
+        """{sample id: (outcome, content)} that several annotators' answers have come to by now; None: not settled yet."""
+        with self._database.read() as session:
+            found = newest_verdicts(session, self._project, by=NOW)
+            return {key: (Outcome(row.outcome) if row.outcome else None, row.content) for key, row in found.items()}
+
+    def given(self) -> tuple[tuple[Label, int | None], ...]:
+        """Every answer that people gave and did not take back, and the cycle it joined in; none of a manifest."""
+        with self._database.read() as session:
+            query = select(ObservationRow).filter_by(project=self._project).where(ObservationRow.tool != "manifest")
+            rows = sorted(current(session.scalars(query)), key=lambda row: (row.updated_at, row.tool, row.ref))
+            return tuple((label_of(row), row.joined_cycle) for row in rows)
+
+    def annotator_hours(self) -> float:
+        """Hours that people spent on the answers that they gave and did not take back, where the tool measured them."""
+        with self._database.read() as session:
+            rows = current(session.execute(select(*PLAIN).where(ObservationRow.project == self._project)).all())
+            return sum(row.lead_time_s or 0.0 for row in rows) / 3600
 
     def refusals(self) -> tuple[tuple[str, str], ...]:
         """(where, reason) of every answer that could not be used."""
@@ -214,12 +278,19 @@ def label_set_hash(labels: Sequence[TrainingLabel]) -> str:
     return digest.hexdigest()
 
 
-def _fault(label: Label, ours: Set[str]) -> str | None:
+def _ends(answers: Mapping[str, ObservationRow | None]) -> Mapping[str, str | None]:
+    """{sample id: outcome} of samples and their newest label."""
+    return {key: Outcome.EXPIRED.value if row is None else row.outcome for key, row in answers.items()}
+
+
+def _fault(label: Label, ours: Set[str], models: Set[str]) -> str | None:
     """Why an answer cannot be used, if so."""
     if label.sample_id not in ours:
         return f"sample {label.sample_id} is not in this project"
     if not label.annotator:
         return "names no annotator; only people's answers are labels"
+    if label.annotator in models:
+        return f"names the model {label.annotator} as its annotator; only people's answers are labels"
     if label.outcome is Outcome.LABELLED and label.content is None and not label.deleted:
         return "is labelled, but with nothing"
     return None

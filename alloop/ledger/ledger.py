@@ -5,9 +5,13 @@ from datetime import datetime
 
 from alloop.clock import Clock
 from alloop.errors import ConfigError
+from alloop.ledger.announcements import Announcements
+from alloop.ledger.attempts import Attempts
 from alloop.ledger.batches import Batches
 from alloop.ledger.database import Database, open_database
 from alloop.ledger.decisions import Decisions
+from alloop.ledger.expiry import Expiry
+from alloop.ledger.hints import Hints
 from alloop.ledger.holdouts import Holdout
 from alloop.ledger.labels import Labels
 from alloop.ledger.models import Models
@@ -32,6 +36,10 @@ class Ledger:
     labels: Labels
     models: Models
     decisions: Decisions
+    hints: Hints
+    attempts: Attempts
+    announcements: Announcements
+    expiry: Expiry
 
     def close(self) -> None:
         """Give the database connections back."""
@@ -63,6 +71,10 @@ def open_ledger(
         labels=Labels(database, project, clock, steps),
         models=Models(database, project, clock, steps),
         decisions=Decisions(database, project, clock, steps),
+        hints=Hints(database, project, clock),
+        attempts=Attempts(database, project, wall=wall),
+        announcements=Announcements(database, project, clock, wall=wall),
+        expiry=Expiry(database, project, clock),
     )
 
 

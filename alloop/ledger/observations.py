@@ -10,7 +10,7 @@ from alloop.ledger.tables import ObservationRow
 from alloop.ledger.types import content_to_json
 from alloop.nouns import Content, Label, Outcome
 
-__all__ = ["PLAIN", "content_hash", "current", "observation", "standing"]
+__all__ = ["PLAIN", "by_annotator", "content_hash", "current", "label_of", "observation", "standing"]
 
 PLAIN = (
     ObservationRow.id,
@@ -33,17 +33,18 @@ def content_hash(outcome: Outcome, content: Content | None, *, deleted: bool) ->
 
 
 def observation(project: str, tool: str, label: Label, *, at: datetime) -> dict[str, Any]:
-    """The row of a label as it was told at a time."""
+    """The row of a label as it was told at a time; what was skipped or deleted has no content, whatever came with it."""
+    content = label.content if label.outcome is Outcome.LABELLED and not label.deleted else None
     return {
         "project": project,
         "tool": tool,
         "ref": label.ref,
         "updated_at": label.updated_at,
-        "content_hash": content_hash(label.outcome, label.content, deleted=label.deleted),
+        "content_hash": content_hash(label.outcome, content, deleted=label.deleted),
         "sample_id": label.sample_id,
         "annotator": label.annotator,
         "outcome": label.outcome.value,
-        "content": label.content,
+        "content": content,
         "lead_time_s": label.lead_time_s,
         "deleted": label.deleted,
         "observed_at": at,
@@ -61,6 +62,26 @@ def current(rows: Iterable[Any]) -> list[Any]:
 def standing(rows: Iterable[Any]) -> Mapping[str, Any]:
     """{sample id: its newest annotation that was not deleted} of observations, whole or PLAIN; others are missing."""
     return {row.sample_id: row for row in sorted(current(rows), key=_age)}
+
+
+def by_annotator(rows: Iterable[Any]) -> list[Any]:
+    """The newest of each annotator's annotations of one sample that were not deleted, the newest of all last."""
+    newest = {row.annotator: row for row in sorted(current(rows), key=_age)}
+    return sorted(newest.values(), key=_age)
+
+
+def label_of(row: Any) -> Label:
+    """The record of an observation."""
+    return Label(
+        sample_id=row.sample_id,
+        annotator=row.annotator,
+        outcome=Outcome(row.outcome),
+        ref=row.ref,
+        updated_at=row.updated_at,
+        content=row.content,
+        lead_time_s=row.lead_time_s,
+        deleted=row.deleted,
+    )
 
 
 def _age(row: Any) -> tuple[datetime, str, str]:

@@ -65,6 +65,13 @@ class Samples:
             rows = [row for some in chunks(uris) for row in session.scalars(query.where(SampleRow.uri.in_(some)))]
             return {row.uri: _file(row) for row in rows}
 
+    def sizes(self, ids: Sequence[str]) -> Mapping[str, tuple[int, int]]:
+        """{id: (width, height)} in pixels of those of `ids` that are samples."""
+        query = select(SampleRow.id, SampleRow.width, SampleRow.height).filter_by(project=self._project)
+        with self._database.read() as session:
+            rows = [row for some in chunks(ids) for row in session.execute(query.where(SampleRow.id.in_(some)))]
+            return {key: (width, height) for key, width, height in rows}
+
     def add(
         self, files: Sequence[SampleFile], *, truths_are_labels: bool
     ) -> tuple[tuple[str, ...], tuple[Refused, ...]]:

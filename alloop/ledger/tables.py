@@ -6,29 +6,47 @@ project ── sample ── set_aside          what there is to label, and what
          ├── batch_item                 what was chosen, why, and what became of it
          ├── model_version ── evaluation, promotion
          ├── decision ── continuation   what comes next, and a person's word to go on
-         └── flag                       SLA announcements
+         ├── attempt                    the deployed runs of a cycle, one after another
+         ├── flag ── announcement       what the deadline asked to be told, and who was told
+         └── early_close                a batch that was closed before all had answered
    └── observation                      every version of every label that a tool told of
+   └── verdict                          what the answers of several annotators came to
    └── holdout_item, holdout_freeze     the frozen holdout and its answers
    └── tool_cursor, refusal             how far a tool was read, and what it said that could not be used
+   └── hint                             what a tool sent unasked
 """
 
 from datetime import datetime
 from typing import Any, ClassVar
 
-from sqlalchemy import JSON, BigInteger, CheckConstraint, ForeignKeyConstraint, Index, Integer, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKeyConstraint,
+    Index,
+    Integer,
+    String,
+    UniqueConstraint,
+    false,
+)
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from alloop.ledger.types import ContentJson, PrelabelJson, UtcTime
-from alloop.nouns import Content, Prelabel
+from alloop.ledger.types import ContentJson, EvidenceJson, PrelabelJson, UtcTime
+from alloop.nouns import Content, Evidence, Prelabel
 
 __all__ = [
+    "AnnouncementRow",
+    "AttemptRow",
     "Base",
     "BatchItemRow",
     "ContinuationRow",
     "CycleRow",
     "DecisionRow",
+    "EarlyCloseRow",
     "EvaluationRow",
     "FlagRow",
+    "HintRow",
     "HoldoutFreezeRow",
     "HoldoutItemRow",
     "ModelVersionRow",
@@ -41,6 +59,7 @@ __all__ = [
     "SetAsideRow",
     "StepRow",
     "ToolCursorRow",
+    "VerdictRow",
 ]
 
 
@@ -51,6 +70,7 @@ class Base(DeclarativeBase):
         datetime: UtcTime,
         Content: ContentJson,
         Prelabel: PrelabelJson,
+        list[Evidence]: EvidenceJson,
         dict[str, Any]: JSON,
         list[str]: JSON,
     }
@@ -171,6 +191,9 @@ class BatchItemRow(Base):
     cluster: Mapped[int]
     distance: Mapped[float | None]
     prelabel: Mapped[Prelabel | None]
+    evidence: Mapped[list[Evidence] | None]
+    blind: Mapped[bool] = mapped_column(server_default=false())
+    annotators: Mapped[int] = mapped_column(server_default="1")
     ref: Mapped[str | None]
     outcome: Mapped[str | None]
 
@@ -178,7 +201,8 @@ class BatchItemRow(Base):
 class ObservationRow(Base):
     """One version of one annotation as a tool told it; a deletion is a version too.
 
-    `joined_cycle` is the cycle whose training set it entered first; none while it waits for a batch to close.
+    Only what a person labelled has a content: the boxes of a skipped one are a model's. `joined_cycle` is the cycle whose
+    training set it entered first; none while it waits for a batch to close.
     """
 
     __tablename__ = "observation"
@@ -188,6 +212,9 @@ class ObservationRow(Base):
         Index("ix_observation_sample", "project", "sample_id"),
         Index("ix_observation_joined", "project", "joined_cycle"),
         CheckConstraint("annotator <> ''", name="ck_observation_has_a_human"),
+        CheckConstraint(
+            "(outcome = 'labelled' AND NOT deleted) = (content IS NOT NULL)", name="ck_observation_content"
+        ),
     )
     id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
     project: Mapped[str]
@@ -203,6 +230,30 @@ class ObservationRow(Base):
     deleted: Mapped[bool]
     observed_at: Mapped[datetime]
     joined_cycle: Mapped[int | None]
+
+
+class VerdictRow(Base):
+    """What the answers of several annotators to a sample came to when a batch closed; no outcome: one more is asked.
+
+    It can be found again from the observations that had joined by then; `answers` counts those it was made of.
+    """
+
+    __tablename__ = "verdict"
+    __table_args__ = (
+        _of_cycle(),
+        _of_sample(),
+        CheckConstraint(
+            "(outcome IS NOT NULL AND outcome = 'labelled') = (content IS NOT NULL)", name="ck_verdict_content"
+        ),
+        CheckConstraint("outcome <> 'labelled' OR answers > 0", name="ck_verdict_has_a_human"),
+    )
+    project: Mapped[str] = mapped_column(primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    sample_id: Mapped[str] = mapped_column(String(64), primary_key=True)
+    outcome: Mapped[str | None]
+    content: Mapped[Content | None]
+    answers: Mapped[int]
+    agreement: Mapped[float | None]
 
 
 class HoldoutItemRow(Base):
@@ -309,16 +360,69 @@ class ContinuationRow(Base):
     at: Mapped[datetime]
 
 
+class AttemptRow(Base):
+    """A deployed run of a cycle: its name in Prefect, who lives in it, and how often it went to sleep.
+
+    `done` is how many steps were finished when it began. Times are those of the wall, like a lease's.
+    """
+
+    __tablename__ = "attempt"
+    __table_args__ = (_of_cycle(), Index("ix_attempt_run", "project", "run"))
+    project: Mapped[str] = mapped_column(primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    run: Mapped[str | None]
+    done: Mapped[int]
+    sleeps: Mapped[int]
+    began_at: Mapped[datetime]
+    seen_at: Mapped[datetime]
+    token: Mapped[str | None]
+    owner: Mapped[str | None]
+    lease_until: Mapped[datetime | None]
+
+
 class FlagRow(Base):
-    """An SLA announcement, raised once."""
+    """What the deadline asked to be told of a stage, numbered in order: at_risk, recovered and at_risk again are three."""
 
     __tablename__ = "flag"
     __table_args__ = (_of_cycle(),)
     project: Mapped[str] = mapped_column(primary_key=True)
     cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     stage: Mapped[str] = mapped_column(primary_key=True)
-    kind: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
     hours: Mapped[float]
+    at: Mapped[datetime]
+
+
+class AnnouncementRow(Base):
+    """A flag on one channel: who tells it now (the time of day until which), how often it was tried, and when it was told."""
+
+    __tablename__ = "announcement"
+    __table_args__ = (
+        ForeignKeyConstraint(
+            ["project", "cycle", "stage", "number"], ["flag.project", "flag.cycle", "flag.stage", "flag.number"]
+        ),
+    )
+    project: Mapped[str] = mapped_column(primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    stage: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    channel: Mapped[str] = mapped_column(primary_key=True)
+    tries: Mapped[int]
+    claimed_until: Mapped[datetime | None]
+    told_at: Mapped[datetime | None]
+
+
+class EarlyCloseRow(Base):
+    """The intention to close a batch before all had answered: noted before anything is withdrawn."""
+
+    __tablename__ = "early_close"
+    __table_args__ = (_of_cycle(),)
+    project: Mapped[str] = mapped_column(primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    answered: Mapped[int]
+    asked: Mapped[int]
     at: Mapped[datetime]
 
 
@@ -343,3 +447,22 @@ class RefusalRow(Base):
     where: Mapped[str] = mapped_column(primary_key=True)
     reason: Mapped[str] = mapped_column(primary_key=True)
     at: Mapped[datetime]
+
+
+class HintRow(Base):
+    """A webhook that was genuine: its body without secrets, and when the tool was read after it."""
+
+    __tablename__ = "hint"
+    __table_args__ = (
+        ForeignKeyConstraint(["project"], ["project.name"]),
+        UniqueConstraint("project", "key"),
+        Index("ix_hint_handled", "project", "handled_at"),
+    )
+    id: Mapped[int] = mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)
+    project: Mapped[str]
+    key: Mapped[str] = mapped_column(String(64))
+    tool: Mapped[str]
+    event: Mapped[str]
+    body: Mapped[str]
+    received_at: Mapped[datetime]
+    handled_at: Mapped[datetime | None]

@@ -1,14 +1,15 @@
 """Column types: aware UTC times, and label contents as JSON."""
 
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import DateTime, Dialect
 from sqlalchemy.types import JSON, TypeDecorator
 
-from alloop.nouns import Box, Content, Prelabel
+from alloop.nouns import Box, Content, Evidence, Prelabel
 
-__all__ = ["ContentJson", "PrelabelJson", "UtcTime", "content_to_json"]
+__all__ = ["ContentJson", "EvidenceJson", "PrelabelJson", "UtcTime", "content_to_json"]
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -69,6 +70,21 @@ class PrelabelJson(TypeDecorator[Prelabel]):
         if value is None:
             return None
         return Prelabel(value["model_version"], _content(value["content"]), value["confidence"])
+
+
+class EvidenceJson(TypeDecorator[list[Evidence]]):
+    """Where a committee disagrees in an image, as JSON."""
+
+    impl = JSON(none_as_null=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: list[Evidence] | None, dialect: Dialect) -> Any:  # noqa: ARG002
+        """A list of dicts, or nothing."""
+        return [asdict(one) for one in value] if value else None
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> list[Evidence] | None:  # noqa: ARG002
+        """The records again."""
+        return None if value is None else [Evidence(**one) for one in value]
 
 
 def content_to_json(content: Content) -> dict[str, Any]:

@@ -8,7 +8,9 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -17,6 +19,7 @@ import psycopg
 import pytest
 from sqlalchemy import make_url, select
 
+from alloop.agreement import Rule, judge
 from alloop.clock import VirtualClock
 from alloop.ledger import Ledger, database, open_ledger
 from alloop.ledger.samples import SampleFile
@@ -39,6 +42,8 @@ from alloop.nouns import (
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 CLASSES = ("cat", "dog")
+JUDGE = partial(judge, rule=Rule(Task.CLASSIFY, 0.6))
+"""What several annotators' answers come to."""
 
 
 @contextmanager
@@ -187,11 +192,13 @@ class Loop:
         samples = [Sample(name, f"/pool/{name}.png", split=splits[lane is Lane.HOLDOUT]) for name in names]
         return [BatchItem(sample, at + rank, lane, 0.5, 1, 0.25, guess) for rank, sample in enumerate(samples)]
 
-    def ask(self, names: str, *, holdout: str = "") -> int:
-        """A new cycle that has pushed these samples."""
+    def ask(self, names: str, *, holdout: str = "", shared: str = "", again: str = "", annotators: int = 2) -> int:
+        """A new cycle that has pushed these samples; `shared` ones are for several annotators."""
         self.open(nominal=len(names))
         self.ledger.batches.record_scores(self.begin("score_pool"), [])
         items = self.items(names) + self.items(holdout, lane=Lane.HOLDOUT, at=len(names))
+        items += self.items(again, lane=Lane.RELABEL, at=len(items))
+        items = [replace(item, annotators=annotators if item.sample.id in shared else 1) for item in items]
         self.ledger.batches.record(self.begin("diversity_select"), items)
         self.ledger.batches.confirm(self.cycle, {item.sample.id: f"task-{item.sample.id}" for item in items})
         self.finish("push_to_annotation")
@@ -215,7 +222,7 @@ class Loop:
         self.ledger.labels.record(tool, Changes(labels, fields.pop("cursor", "1"), **fields))
 
     def close(self, **holdout: Any) -> None:
-        self.ledger.labels.close_batch(self.begin("wait_for_labels"), **holdout)
+        self.ledger.labels.close_batch(self.begin("wait_for_labels"), judge=JUDGE, **holdout)
 
     def decide(self, action: Action = Action.KEEP) -> None:
         """The rest of the cycle."""

@@ -10,6 +10,7 @@ from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
 import alloop.ledger
@@ -75,6 +76,47 @@ def test_an_older_ledger_is_brought_up_to_date_and_keeps_its_rows(fresh_url, ope
         assert ledger.decisions.raise_flags([Flag(0, "cycle", "breached", 50.0, clock.now())])
     with plain(fresh_url).connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+
+
+def test_older_labels_are_kept_and_older_boxes_that_nobody_labelled_are_forgotten(fresh_url, open_at):
+    at_revision(fresh_url, "0004")
+    day, cat = "2025-12-01 07:00:00", '{"class": "cat", "boxes": []}'
+    row = (
+        "INSERT INTO observation VALUES ({0}, 'birds', 'tool', 'ref {0}', '"
+        + day
+        + "', 'f', '{1}', 'ann', '{2}', '{3}', 9, {4}, '"
+        + day
+        + "', 0)"
+    )
+    run(
+        fresh_url,
+        f"""INSERT INTO project VALUES ('birds', 'classify', '["cat", "dog"]', '{day}')""",
+        *(
+            f"INSERT INTO sample VALUES ('birds', '{key}', '/{key}.png', NULL, 'pool', NULL, false, 8, 6, 9, 1, '{day}')"
+            for key in "abc"
+        ),
+        f"INSERT INTO cycle VALUES ('birds', 0, 'margin', 5, '{day}', '{day}')",
+        """INSERT INTO batch_item (project, cycle, sample_id, rank, lane, cluster, outcome)
+           VALUES ('birds', 0, 'a', 0, 'active', -1, 'labelled')""",
+        row.format(1, "a", "labelled", cat, "false"),
+        row.format(2, "b", "skipped", cat, "false"),
+        row.format(3, "c", "labelled", cat, "true"),
+    )
+    with open_at(fresh_url, project="birds") as ledger:
+        found = ledger.labels.training_set(0).labels
+        assert [(label.sample.id, label.content.class_name) for label in found] == [("a", "cat")]
+        assert [item.annotators for item in ledger.batches.get(0).items] == [1]
+    with plain(fresh_url).connect() as connection:
+        kept = connection.execute(text("SELECT id, content IS NULL FROM observation ORDER BY id")).all()
+        assert [(number, bool(empty)) for number, empty in kept] == [(1, False), (2, True), (3, True)]
+        assert compare_metadata(MigrationContext.configure(connection), Base.metadata) == []
+    for wrong in ("content = NULL", "annotator = ''", "id = 2", "sample_id = 'nobody'"):
+        with pytest.raises(IntegrityError):
+            run(
+                fresh_url,
+                "PRAGMA foreign_keys=ON" if "sqlite" in fresh_url else "SELECT 1",
+                f"UPDATE observation SET {wrong} WHERE id = 1",
+            )
 
 
 def test_a_failed_migration_leaves_the_older_ledger_as_it_was(fresh_url, open_at):

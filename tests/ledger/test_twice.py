@@ -2,13 +2,16 @@
 
 import inspect
 from contextlib import suppress
+from functools import partial
 
 import pytest
 
+from alloop.agreement import Rule, judge
 from alloop.errors import LeaseHeld, LeaseLost
 from alloop.ledger import Ledger
+from alloop.ledger.hints import Delivery
 from alloop.ledger.samples import Refused
-from alloop.nouns import Action, Content, Decision, Evaluation, Flag, Lane, Lift, ModelVersion, Outcome, Split
+from alloop.nouns import Action, Content, Decision, Evaluation, Flag, Lane, Lift, ModelVersion, Outcome, Split, Task
 
 READS_ITS_CLOCK = {"set_aside", "tool_cursor"}
 """Tables that note when something was told last, and not first."""
@@ -121,10 +124,12 @@ def record_labels(loop):
 def close_batch(loop):
     loop.add("abcd")
     loop.ledger.holdout.assign({"d"})
-    loop.ask("abc", holdout="d")
+    loop.ask("abc", holdout="d", shared="ab")
     loop.tell(loop.label("a"), loop.outcome("b", Outcome.SKIPPED), loop.label("d"))
+    loop.tell(loop.label("a", "dog", annotator="bob", ref="2"), loop.outcome("b", Outcome.UNCLEAR, ref="3"))
+    given = {"judge": partial(judge, rule=Rule(Task.CLASSIFY, 0.6)), "holdout": {"d": Content("cat")}}
     lease = loop.begin("wait_for_labels")
-    return lambda: loop.ledger.labels.close_batch(lease, holdout={"d": Content("cat")}, digest="f" * 64)
+    return lambda: loop.ledger.labels.close_batch(lease, digest="f" * 64, **given)
 
 
 def version(*, created_at):
@@ -162,6 +167,44 @@ def raise_flags(loop):
     return lambda: loop.ledger.decisions.raise_flags(flags)
 
 
+def receive(loop):
+    loop.open()
+    deliveries = [Delivery("tool", "EDITED", name * 64, "{}") for name in "abb"]
+    return lambda: loop.ledger.hints.receive(deliveries)
+
+
+def handle(loop):
+    receive(loop)()
+    return lambda: loop.ledger.hints.handle(loop.ledger.hints.newest())
+
+
+def flagged(loop):
+    raise_flags(loop)()
+    return loop.ledger.announcements
+
+
+def claim(loop):
+    announcements = flagged(loop)
+    return lambda: announcements.claim("log", lease_s=7200)
+
+
+def told(loop):
+    announcements = flagged(loop)
+    announcement = announcements.claim("log", lease_s=60)
+    return lambda: announcements.told(announcement, "log")
+
+
+def give_back(loop):
+    announcements = flagged(loop)
+    announcement = announcements.claim("log", lease_s=60)
+    return lambda: announcements.give_back(announcement, "log")
+
+
+def close_early(loop):
+    loop.open()
+    return lambda: loop.ledger.expiry.close_early(0, answered=4, asked=5)
+
+
 VERBS = {
     "samples.add": add,
     "samples.set_aside": set_aside,
@@ -183,16 +226,36 @@ VERBS = {
     "models.record_evaluations": record_evaluations,
     "decisions.record": record_decision,
     "decisions.raise_flags": raise_flags,
+    "hints.receive": receive,
+    "hints.handle": handle,
+    "announcements.claim": claim,
+    "announcements.told": told,
+    "announcements.give_back": give_back,
+    "expiry.close_early": close_early,
 }
 READS = {
-    "samples": {"away", "known", "aside", "counts", "unlabelled", "everything", "get", "truths"},
+    "samples": {"away", "known", "sizes", "aside", "counts", "unlabelled", "everything", "get", "truths"},
     "holdout": {"all", "frozen"},
     "cycles": {"get", "all"},
     "steps": {"hold", "of", "facts"},
     "batches": {"score_files", "get", "refs", "outcomes", "tally"},
-    "labels": {"cursor", "pending", "holdout_answers", "training_set", "unclear", "annotator_hours", "refusals"},
+    "labels": {
+        "cursor",
+        "pending",
+        "holdout_answers",
+        "training_set",
+        "unclear",
+        "disputed",
+        "verdicts",
+        "given",
+        "annotator_hours",
+        "refusals",
+    },
     "models": {"of", "get", "champion", "evaluation"},
     "decisions": {"all", "flags"},
+    "hints": {"newest", "waiting"},
+    "announcements": {"times", "untold"},
+    "expiry": {"items", "early"},
 }
 
 

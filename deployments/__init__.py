@@ -1,0 +1,1 @@
+"""What keeps the loop running where nobody watches: deployments, the relay, and the supervisor of `alloop up`."""

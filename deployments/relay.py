@@ -1,0 +1,148 @@
+"""The relay: takes in what people answered while no run is there to do it, and sees to it that the open cycle has a run.
+
+    python -m deployments.relay ALLOOP_TOML [--watch-s 60]
+
+It looks every `loop.poll_s` seconds, and at once when a tool sent a hint. All that it knows stands in the ledger and in
+Prefect, so it can be killed and started again at any moment, and two of them do no harm.
+"""
+
+import argparse
+import logging
+import time
+from pathlib import Path
+from threading import Event
+
+import alloop.cycle as loop
+from alloop.clock import VirtualClock
+from alloop.errors import AlloopError, LabelsPending, LeaseHeld, LeaseLost
+from alloop.ledger.attempts import Attempt
+from alloop.workspace import Workspace, open_workspace
+from deployments.remedies import Remedy, remedy, revival_delay_s
+from deployments.runs import Runs, open_runs
+
+__all__ = ["look", "relay", "take_in"]
+
+log = logging.getLogger("alloop.relay")
+HINT_S = 1.0
+"""How soon a hint is noticed."""
+
+
+def look(ws: Workspace, runs: Runs, *, watch_s: float) -> Remedy:
+    """Take in answers, then do what the open cycle needs of Prefect; what that was."""
+    cycle = _open_cycle(ws)
+    if cycle is None:
+        return Remedy.LEAVE
+    take_in(ws, cycle)
+    attempt = ws.ledger.attempts.newest(cycle)
+    if attempt is None:
+        return Remedy.LEAVE  # `alloop run` has it in hand, or the next scheduled run will
+    return _mend(ws, runs, attempt, watch_s=watch_s)
+
+
+def take_in(ws: Workspace, cycle: int) -> None:
+    """Do once what the step wait_for_labels does; nothing while it is not this step's turn, or somebody else is at it."""
+    finished = _finished(ws, cycle)
+    if "push_to_annotation" not in finished or "wait_for_labels" in finished:
+        return
+    newest = ws.ledger.hints.newest()
+    try:
+        loop.wait_for_labels(ws, cycle)
+    except LabelsPending:
+        if isinstance(ws.clock, VirtualClock):
+            ws.clock.sleep(ws.config.loop.poll_s)  # nobody else lets time pass for simulated people
+    except (LeaseHeld, LeaseLost):
+        return
+    ws.ledger.hints.handle(newest)
+
+
+def _mend(ws: Workspace, runs: Runs, attempt: Attempt, *, watch_s: float) -> Remedy:
+    seen = None if attempt.run is None else runs.look(attempt.run)
+    need = remedy(attempt, seen, labelled="wait_for_labels" in _finished(ws, attempt.cycle))
+    if need is Remedy.BURY:
+        assert attempt.run is not None
+        runs.bury(attempt.run, f"no process lives in attempt {attempt.number} of cycle {attempt.cycle} any more")
+    elif need is Remedy.RESUME:
+        assert attempt.run is not None
+        runs.resume(attempt.run)
+    elif need is Remedy.START:
+        _start(ws, runs, attempt.cycle, attempt.number)
+    if need in (Remedy.BURY, Remedy.REVIVE):
+        dead_s = seen.for_s if seen is not None and need is Remedy.REVIVE else 0.0
+        return _revive(
+            ws, runs, attempt, wait_s=revival_delay_s(ws.ledger.attempts.futile(attempt.cycle), watch_s) - dead_s
+        )
+    if need is not Remedy.LEAVE:
+        log.info("cycle %d, attempt %d: %s", attempt.cycle, attempt.number, need)
+    return need
+
+
+def _revive(ws: Workspace, runs: Runs, attempt: Attempt, *, wait_s: float) -> Remedy:
+    """Start the next attempt, unless it is too soon for that or another relay was quicker."""
+    if wait_s > 0 or not ws.ledger.attempts.begin(attempt.cycle, attempt.number + 1):
+        return Remedy.LEAVE
+    log.info("cycle %d: attempt %d is dead, attempt %d begins", attempt.cycle, attempt.number, attempt.number + 1)
+    _start(ws, runs, attempt.cycle, attempt.number + 1)
+    return Remedy.REVIVE
+
+
+def _start(ws: Workspace, runs: Runs, cycle: int, number: int) -> None:
+    ws.ledger.attempts.name(cycle, number, runs.start(cycle, number))
+
+
+def _open_cycle(ws: Workspace) -> int | None:
+    cycles = ws.ledger.cycles.all()
+    return cycles[-1].number if cycles and cycles[-1].closed_at is None else None
+
+
+def _finished(ws: Workspace, cycle: int) -> set[str]:
+    return {stage.step for stage in ws.ledger.steps.of(cycle) if stage.finished_at is not None}
+
+
+def relay(config: Path, *, watch_s: float | None = None, stop: Event | None = None) -> None:
+    """Look again and again until `stop`; what goes wrong is told once, and tried again."""
+    stop, told, hint = stop or Event(), "", 0
+    while not stop.is_set():
+        wait_s = watch_s or HINT_S
+        try:
+            with open_workspace(config) as ws:
+                wait_s, hint = watch_s or ws.config.loop.poll_s, ws.ledger.hints.newest()
+                with open_runs(config=ws.config.file, project=ws.config.project.name) as runs:
+                    look(ws, runs, watch_s=wait_s)
+                told = ""
+                _rest(ws, wait_s, hint=hint, stop=stop)
+                continue
+        except AlloopError as error:
+            if str(error) != told:
+                log.warning("%s", error)
+            told = str(error)
+        stop.wait(wait_s)
+
+
+def _rest(ws: Workspace, seconds: float, *, hint: int, stop: Event) -> None:
+    """Wait for the next look: until the time is up, or a newer hint is there."""
+    if isinstance(ws.clock, VirtualClock):
+        seconds = min(seconds, HINT_S)  # simulated people need not be waited for
+    deadline = time.monotonic() + seconds
+    while not stop.wait(min(HINT_S, max(0.0, deadline - time.monotonic()))):
+        if time.monotonic() >= deadline or ws.ledger.hints.newest() > hint:
+            return
+
+
+def main() -> None:
+    """The command line."""
+    parser = argparse.ArgumentParser(prog="python -m deployments.relay", description=__doc__)
+    parser.add_argument("config", type=Path, help="the project's alloop.toml")
+    parser.add_argument("--watch-s", type=float, help="seconds between two looks; loop.poll_s unless set")
+    parser.add_argument("--ready", type=Path, help="a file to make once everything is open")
+    asked = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    with open_workspace(asked.config):
+        pass  # what is wrong with the project is told at once
+    if asked.ready:
+        asked.ready.touch()
+    relay(asked.config, watch_s=asked.watch_s)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,251 @@
+"""Forecasts: cases to check by hand, and what must hold for all of them."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from alloop.forecast import BOUND, Batch, Pace, PastBatch, Plan, Spell, forecast, labelling_pace, stage_range
+from alloop.nouns import STEPS
+from alloop.sla import Limits, budgets
+from alloop.working_hours import parse_hours
+
+START = datetime(2026, 11, 2, 8, tzinfo=UTC)  # a Monday
+HOUR = timedelta(hours=1)
+BUDGETS = budgets(Limits())  # 2, 1, 1, 36, 6, 1 and 1 hours
+PUSHED = {step: Spell(START, START) for step in STEPS[:3]}
+QUICK = {step: (0.0,) for step in STEPS if step != "wait_for_labels"}
+"""Stages that take no time at all, so that what is left is labelling."""
+TEAM = PastBatch(answers=101, hours=10, pickup_hours=2)
+"""Ten an hour, after two hours."""
+
+
+def hours(time: datetime) -> float:
+    return (time - START) / HOUR
+
+
+# The pace, by hand
+
+
+def test_one_answer_at_a_rate_that_one_answer_told() -> None:
+    """The time is a ratio of two exponentials: half of such ratios are below 1, nine tenths below 9."""
+    pace = Pace(shape=1, per_hour=1)
+    assert pace.hours_for(1, chance=0.5) == pytest.approx(1)
+    assert pace.hours_for(1, chance=0.9) == pytest.approx(9)
+
+
+def test_with_a_rate_that_is_well_known_ten_answers_take_ten_hours_and_a_bit() -> None:
+    """Poisson: the tenth arrival is gamma(10), median 9.67, and below 14.2 nine times in ten."""
+    pace = Pace(shape=1e9, per_hour=1)
+    assert pace.hours_for(10, chance=0.5) == pytest.approx(9.669, abs=1e-3)
+    assert pace.hours_for(10, chance=0.9) == pytest.approx(14.206, abs=1e-3)
+
+
+def test_no_answers_take_no_time() -> None:
+    assert Pace(shape=1, per_hour=1).hours_for(0, chance=0.9) == 0
+
+
+@given(st.floats(1, 50), st.floats(0.1, 1000), st.integers(1, 5000))
+def test_as_many_fit_as_take_so_long(shape: float, per_hour: float, answers: int) -> None:
+    pace = Pace(shape, per_hour)
+    needed = pace.hours_for(answers, chance=BOUND)
+    assert abs(pace.answers_within(needed, chance=BOUND) - answers) <= 1
+    assert pace.answers_within(needed * 0.999, chance=BOUND) <= answers
+
+
+def test_the_pace_is_that_of_earlier_batches_before_anything_is_seen() -> None:
+    pace = labelling_pace(Batch(100), Plan(BUDGETS, batches=[TEAM, TEAM]), now=START)
+    assert pace.per_hour == pytest.approx(10)
+    assert pace.shape == 8 + 2 * 8
+
+
+def test_what_is_seen_weighs_against_nine_hours_of_what_was_expected() -> None:
+    """A quarter of 36 h: 9 h x 10 expected, and 30 answers in the 11 h after the usual 2 h of pickup: 120 in 20 h."""
+    batch = Batch(100, 30, visible_at=START)
+    assert labelling_pace(batch, Plan(BUDGETS, batches=[TEAM]), now=START + 13 * HOUR).per_hour == pytest.approx(6)
+
+
+def test_without_any_past_a_third_of_the_budget_is_expected() -> None:
+    assert labelling_pace(Batch(120), Plan(BUDGETS), now=START).per_hour == pytest.approx(10)
+
+
+def test_a_past_of_single_answers_tells_no_rate() -> None:
+    once = PastBatch(answers=1, hours=0, pickup_hours=1)
+    assert labelling_pace(Batch(120), Plan(BUDGETS, batches=[once]), now=START).per_hour == pytest.approx(10)
+
+
+def test_only_the_newest_three_batches_tell_the_rate() -> None:
+    slow = PastBatch(answers=11, hours=100, pickup_hours=2)
+    pace = labelling_pace(Batch(100), Plan(BUDGETS, batches=[slow, TEAM, TEAM, TEAM]), now=START)
+    assert pace.per_hour == pytest.approx(10)
+
+
+def test_answers_that_all_came_in_one_moment_give_a_rate_all_the_same() -> None:
+    file = PastBatch(answers=101, hours=0, pickup_hours=20)
+    seen = forecast(Batch(100, 0, START), PUSHED, Plan(BUDGETS, batches=[file], took=QUICK), now=START + HOUR)
+    assert hours(seen.labelled) == pytest.approx(20, abs=0.3)
+
+
+# Labelling
+
+
+def test_labelling_begins_when_people_usually_begin() -> None:
+    """Two hours of pickup, then 100 answers at ten an hour; the median of so many is a little under the mean."""
+    seen = forecast(Batch(100, 0, START), PUSHED, Plan(BUDGETS, batches=[TEAM] * 3, took=QUICK), now=START)
+    assert hours(seen.labelled) == pytest.approx(12, abs=0.2)
+    assert 13 < hours(seen.labelled_bound) < 16
+
+
+def test_who_has_begun_is_not_waited_for() -> None:
+    plan = Plan(BUDGETS, batches=[TEAM] * 3, took=QUICK)
+    waiting, begun = (forecast(Batch(100, n, START), PUSHED, plan, now=START + HOUR / 2) for n in (0, 1))
+    assert begun.labelled < waiting.labelled - HOUR
+
+
+def test_the_longest_pickup_is_waited_for_in_the_bound() -> None:
+    late = PastBatch(answers=101, hours=10, pickup_hours=8)
+    plan = Plan(BUDGETS, batches=[TEAM, TEAM, late], took=QUICK)
+    seen = forecast(Batch(100, 0, START), PUSHED, plan, now=START)
+    assert hours(seen.labelled) == pytest.approx(12, abs=0.2)
+    assert hours(seen.labelled_bound) > 8 + 11
+
+
+def test_a_complete_batch_needs_no_more_time() -> None:
+    now = START + 5 * HOUR
+    seen = forecast(Batch(100, 100, START), PUSHED, Plan(BUDGETS, took=QUICK), now=now)
+    assert seen.labelled == seen.labelled_bound == seen.finished_bound == now
+
+
+def test_few_answers_give_a_wide_bound_and_many_a_narrow_one() -> None:
+    now = START + 9 * HOUR
+
+    def width(asked: int) -> float:
+        found = forecast(Batch(asked, asked // 2, START), PUSHED, Plan(BUDGETS, took=QUICK), now=now)
+        return (found.labelled_bound - now) / (found.labelled - now)
+
+    assert width(4) > 2.2
+    assert width(400) < 1.35
+
+
+def test_the_weekend_is_not_taken_for_slowness() -> None:
+    """Friday 16:00 to Monday 9:00 is no working time: the pace is the same, and the end is on Monday."""
+    office = parse_hours("Mon-Fri 09:00-17:00", "UTC")
+    friday = START + timedelta(days=4)
+    batch, plan = Batch(80, 60, friday + HOUR), Plan(BUDGETS, office, [PastBatch(101, 10, 0)] * 3, QUICK)
+    evening = forecast(batch, PUSHED, plan, now=friday + 10 * HOUR)
+    sunday = forecast(batch, PUSHED, plan, now=friday + 58 * HOUR)
+    assert evening.labelled == sunday.labelled
+    assert evening.answers_per_hour == sunday.answers_per_hour
+    assert evening.labelled > START + timedelta(days=7) + HOUR
+
+
+# The other stages
+
+
+def test_a_stage_takes_what_it_took_before() -> None:
+    found = stage_range(Plan(BUDGETS, took={"retrain": (1.0, 2.0, 6.0)}), "retrain")
+    assert (found.median, found.bound) == (2 * HOUR, 8 * HOUR)  # the longest of three, and a third more
+
+
+def test_a_stage_without_a_past_takes_its_budget_at_most() -> None:
+    found = stage_range(Plan(BUDGETS), "retrain")
+    assert (found.median, found.bound) == (3 * HOUR, 6 * HOUR)
+
+
+def test_the_time_that_a_stage_took_already_is_not_taken_again() -> None:
+    found = stage_range(Plan(BUDGETS), "retrain", elapsed=2 * HOUR)
+    assert (found.median, found.bound) == (HOUR, 4 * HOUR)
+
+
+def test_a_stage_that_hangs_is_expected_to_hang_on() -> None:
+    found = stage_range(Plan(BUDGETS), "retrain", elapsed=16 * HOUR)
+    assert (found.median, found.bound) == (timedelta(), 10 * HOUR)
+
+
+def test_a_cycle_ends_after_all_its_stages() -> None:
+    """Half of 2 + 1 + 1 hours, 12 or 36 x 1.72 / 3 for labelling, and half or all of 6 + 1 + 1."""
+    seen = forecast(Batch(10_000), {}, Plan(BUDGETS), now=START)
+    assert hours(seen.finished) == pytest.approx(2 + 12 * 1.043 + 4, abs=0.1)
+    assert hours(seen.finished_bound) == pytest.approx(4 + 12 * 1.718 + 8, abs=0.1)
+
+
+def test_a_fresh_project_is_not_at_risk_by_ignorance() -> None:
+    assert hours(forecast(Batch(500), {}, Plan(BUDGETS), now=START).finished_bound) < 48 - 6
+
+
+def test_stages_that_have_ended_take_no_more_time() -> None:
+    done = {step: Spell(START, START) for step in STEPS[:-1]}
+    now = START + 20 * HOUR
+    assert forecast(Batch(9, 5, START), done, Plan(BUDGETS), now=now).finished_bound == now + HOUR
+
+
+# For all
+
+
+def test_the_bound_is_kept_nine_times_in_ten_by_teams_of_a_steady_pace() -> None:
+    """Teams like those before, give or take a quarter, asked when a third is answered: simulated, 400 of them."""
+    dice, kept, early = np.random.default_rng(0), [], []
+    for _ in range(400):
+        rate = 10 * dice.gamma(16, 1 / 16)
+        times = np.cumsum(dice.exponential(1 / rate, 90))
+        batch = Batch(90, 30, START)
+        plan = Plan(BUDGETS, batches=[PastBatch(101, 10, 0)] * 2, took=QUICK)
+        seen = forecast(batch, PUSHED, plan, now=START + timedelta(hours=times[29]))
+        kept.append(hours(seen.labelled_bound) >= times[-1])
+        early.append(hours(seen.labelled) >= times[-1])
+    assert 0.85 < np.mean(kept) < 0.97
+    assert 0.4 < np.mean(early) < 0.6
+
+
+office_or_not = st.sampled_from(
+    [parse_hours("always"), parse_hours("Mon-Fri 09:00-17:00", "Europe/Berlin"), parse_hours("Sat 22:00-06:00")]
+)
+past = st.lists(
+    st.builds(PastBatch, st.integers(1, 500), st.floats(0, 100), st.floats(0, 30)),
+    max_size=5,
+)
+took = st.dictionaries(st.sampled_from(STEPS), st.lists(st.floats(0, 30), min_size=1, max_size=4))
+plans = st.builds(lambda week, batches, times: Plan(BUDGETS, week, batches, times), office_or_not, past, took)
+waits = st.integers(0, 100 * 3600).map(lambda seconds: timedelta(seconds=seconds))
+walks = st.integers(0, len(STEPS) - 1).map(lambda done: {step: Spell(START, START) for step in STEPS[:done]})
+
+
+@st.composite
+def answers(draw: st.DrawFn) -> tuple[int, int, int]:
+    """Asked, and two numbers of answers, the smaller first."""
+    asked = draw(st.integers(1, 2000))
+    fewer, more = sorted((draw(st.integers(0, asked)), draw(st.integers(0, asked))))
+    return asked, fewer, more
+
+
+@given(plans, answers(), waits, walks)
+def test_more_answers_by_the_same_moment_never_make_it_later(
+    plan: Plan, counts: tuple[int, int, int], wait: timedelta, spells: dict[str, Spell]
+) -> None:
+    asked, fewer, more = counts
+    slow, fast = (forecast(Batch(asked, n, START), spells, plan, now=START + wait) for n in (fewer, more))
+    second = timedelta(seconds=1)  # quantiles are found to so many digits
+    assert fast.labelled <= slow.labelled + second
+    assert fast.labelled_bound <= slow.labelled_bound + second
+    assert fast.finished <= slow.finished + second
+    assert fast.finished_bound <= slow.finished_bound + second
+
+
+@given(plans, answers(), waits, walks)
+def test_now_is_before_the_median_and_that_before_the_bound(
+    plan: Plan, counts: tuple[int, int, int], wait: timedelta, spells: dict[str, Spell]
+) -> None:
+    seen = forecast(Batch(counts[0], counts[1], START), spells, plan, now=START + wait)
+    assert START + wait <= seen.labelled <= seen.labelled_bound
+    assert seen.labelled <= seen.finished <= seen.finished_bound
+
+
+@given(plans, answers(), waits, walks, st.integers(-14 * 60, 14 * 60))
+def test_the_zone_in_which_now_is_told_changes_nothing(
+    plan: Plan, counts: tuple[int, int, int], wait: timedelta, spells: dict[str, Spell], offset: int
+) -> None:
+    batch, now = Batch(counts[0], counts[1], START), START + wait
+    elsewhere = now.astimezone(timezone(timedelta(minutes=offset)))
+    assert forecast(batch, spells, plan, now=elsewhere) == forecast(batch, spells, plan, now=now)
