@@ -1,10 +1,12 @@
 # make demo · make test · make check        everything is installed into .venv on the way
+# make test-live                            the same for a real Label Studio, in an environment of its own
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: install demo test check bench clean
+.PHONY: install demo demo-detect test test-live check bench clean
+LABEL_STUDIO := .venv-label-studio
 
 install: .venv/installed.stamp
 
@@ -17,8 +19,19 @@ install: .venv/installed.stamp
 demo: install
 	$(BIN)/alloop demo --out demo-out
 
+demo-detect: install
+	$(BIN)/alloop demo --task detect --out demo-detect-out
+
 test: install
 	$(BIN)/python -m pytest -n 2 --dist loadgroup
+
+test-live: install $(LABEL_STUDIO)/installed.stamp
+	ALLOOP_LABEL_STUDIO_VENV=$(LABEL_STUDIO) $(BIN)/python -m pytest tests/live -n 0 --timeout 600
+
+$(LABEL_STUDIO)/installed.stamp:
+	test -x $(LABEL_STUDIO)/bin/python || $(PYTHON) -m venv $(LABEL_STUDIO)
+	$(LABEL_STUDIO)/bin/python -m pip install --quiet --disable-pip-version-check label-studio==1.23.2
+	touch $@
 
 check: install
 	$(BIN)/ruff check .
@@ -34,4 +47,4 @@ bench: install
 	$(BIN)/python tests/benchmarks/bench_backtest.py --images 25000 --seeds 10 --workers 2
 
 clean:
-	rm -rf .venv demo-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(LABEL_STUDIO) demo-out demo-detect-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

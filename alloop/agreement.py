@@ -49,14 +49,14 @@ class Verdict:
 def judge(answers: Sequence[Label], again: Sequence[Label] | None, rule: Rule) -> Verdict:
     """The verdict on one or more answers, one per annotator, in any order.
 
-    `again` are those of them that came after one more person was asked, the newest last; None when that has not happened.
-    After it there is always an outcome.
+    `again` are those of them that came after one more person was asked, the newest last; None before that. With one of
+    them there always is an outcome.
     """
     agreement = _mean([likeness(says(a), says(b), rule.task) for a, b in combinations(answers, 2)])
     votes = [says(label) for label in answers]
     vote = _majority(votes, rule) if again is None else _confirmed(answers, again, rule)
     if vote is None:
-        return Verdict(None if again is None else Outcome.UNCLEAR, None, agreement)
+        return Verdict(Outcome.UNCLEAR if again else None, None, agreement)
     if isinstance(vote, Outcome):
         return Verdict(vote, None, agreement)
     return Verdict(Outcome.LABELLED, vote, agreement)

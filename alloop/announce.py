@@ -8,10 +8,12 @@ import hmac
 import json
 import logging
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import httpx
 
@@ -20,6 +22,9 @@ from alloop.errors import AlloopError, ConfigError, Transient
 from alloop.ledger.announcements import Announcement
 from alloop.sla import AT_RISK, BREACHED, WHOLE_CYCLE, Limits
 from alloop.workspace import Workspace
+
+if TYPE_CHECKING:
+    from apprise import Apprise
 
 __all__ = ["Channel", "Message", "announce", "channels_of", "message_of", "signature"]
 
@@ -65,7 +70,7 @@ def message_of(announcement: Announcement, limits: Limits, *, opened_at: datetim
     took = {AT_RISK: "may take", BREACHED: "has taken"}.get(flag.kind, "should take no more than")
     promised = f", and {limit:g} h were promised" if limit is not None else ""
     until = f" (until {deadline:%Y-%m-%d %H:%M} UTC)" if deadline else ""
-    advice = "; ask for more annotators, or set sla.degrade to close batches at quorum" if flag.kind == AT_RISK else ""
+    advice = "; ask for more annotators; with sla.degrade a batch is closed at quorum" if flag.kind == AT_RISK else ""
     return Message(
         id=announcement.id,
         project=announcement.project,
@@ -128,7 +133,7 @@ def _apprise(url: str, number: int) -> Channel:
         kinds = {AT_RISK: apprise.NotifyType.WARNING, BREACHED: apprise.NotifyType.FAILURE}
         with _silence():
             sender = apprise.Apprise()
-            if not sender.add(url):
+            if not _understands(sender, url):
                 raise ConfigError(f"URL {number} of notify.apprise is none that Apprise understands; check its scheme")
             kind = kinds.get(message.kind, apprise.NotifyType.SUCCESS)
             taken = sender.notify(title=message.title, body=message.text, notify_type=kind)
@@ -136,6 +141,12 @@ def _apprise(url: str, number: int) -> Channel:
             raise Transient(f"URL {number} of notify.apprise did not take the message; it is told again")
 
     return tell
+
+
+def _understands(sender: "Apprise", url: str) -> bool:
+    with warnings.catch_warnings():  # its first URL loads all plugins, and one asks for a module that Python will drop
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return bool(sender.add(url))
 
 
 def _webhook(section: NotifySection) -> Channel:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from alloop.commands.backtest import backtest
+from alloop.commands.checkout import has_flows, quiet_prefect
+from alloop.commands.demo import demo
 from alloop.commands.export import export
 from alloop.commands.pool import pool_add, pool_status
 from alloop.commands.serve import assist, serve
@@ -39,7 +41,7 @@ app.add_typer(pool, name="pool")
 cycle = typer.Typer(help="One turn of the loop.", no_args_is_help=True)
 app.add_typer(cycle, name="cycle")
 
-for command in (backtest, export, serve, assist):
+for command in (backtest, demo, export, serve, assist):
     app.command()(command)
 pool.command("add")(pool_add)
 pool.command("status")(pool_status)
@@ -112,7 +114,7 @@ def run(
         if go_on and not ws.ledger.cycles.go_on():
             print("there is no decision to go on from; the loop just runs", file=sys.stderr)
         open_cycle(ws)  # what cannot run is refused before Prefect starts
-        with _walked_directly() if direct or not _has_flows() else _walked_by_prefect(progress) as walk:
+        with _walked_directly() if direct or not has_flows() else _walked_by_prefect(progress) as walk:
             for _ in range(cycles):
                 decision = walk(ws.telling(progress), open_cycle(ws), not no_wait)
                 if decision.action in (Action.HOLD, Action.STOP):
@@ -134,20 +136,10 @@ def _walked_directly() -> Iterator[Walk]:
     yield lambda ws, cycle, wait: walk(ws, cycle, wait=wait)
 
 
-def _has_flows() -> bool:
-    """Whether this is a checkout or the image, where the flows lie beside the package; they can be imported then."""
-    beside = Path(__file__).parents[1]
-    if not (beside / "flows" / "cycle.py").is_file():
-        return False
-    if str(beside) not in sys.path:
-        sys.path.insert(0, str(beside))
-    return True
-
-
 @contextmanager
 def _walked_by_prefect(progress: "Progress") -> Iterator[Walk]:
     """Walk through Prefect, whose server is started and stopped with this process unless PREFECT_API_URL names one."""
-    _quiet_prefect()
+    quiet_prefect()
     progress("starting Prefect", 0, 0)
     from alloop.cycle import decision_of
     from flows.cycle import run_cycle
@@ -162,13 +154,6 @@ def _walked_by_prefect(progress: "Progress") -> Iterator[Walk]:
 
     with prefect_api():
         yield walk
-
-
-def _quiet_prefect() -> None:
-    """No telemetry, and no log lines between ours; whoever set these variables has the last word."""
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
-    os.environ.setdefault("DO_NOT_TRACK", "1")
-    os.environ.setdefault("PREFECT_LOGGING_LEVEL", "WARNING")
 
 
 @app.command()
@@ -205,41 +190,6 @@ def report(
 
     with open_workspace(config) as ws:
         print(f"wrote {write_report(ws, out)}")
-
-
-@app.command()
-def demo(
-    out: Annotated[Path, typer.Option(help="Where to put the demo.")] = Path("demo-out"),
-    cycles: Annotated[int, typer.Option(min=1, help="How many cycles in all.")] = 6,
-    task: Annotated[str, typer.Option(help="What the model answers: classify.")] = "classify",
-) -> None:
-    """Watch the whole loop on real handwritten digits, with simulated annotators."""
-    if not _has_flows():
-        raise ConfigError("alloop demo needs a checkout or the image; clone the repository and run 'make demo' there")
-    if task != "classify":
-        raise ConfigError(f"there is no demo for '{task}' yet; use --task classify")
-    from alloop.progress import shown_progress
-
-    home = out.absolute() / "prefect"
-    home.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("PREFECT_HOME", str(home))
-    _quiet_prefect()
-    with shown_progress() as progress:
-        progress("starting Prefect", 0, 0)
-        from flows.demo import prepare, run_demo
-        from flows.server import prefect_api
-
-        config = prepare(out)
-        with prefect_api():
-            page = run_demo(str(config), cycles)
-    from alloop.summary import summarise
-    from alloop.tables import cycle_table
-    from alloop.workspace import open_workspace
-
-    with open_workspace(config) as ws:
-        summary = summarise(ws)
-    print_table(cycle_table(summary))
-    print(f"open {page} in a browser: the curve against random, the chosen images, the reason for each decision")
 
 
 @cycle.command("replay")

@@ -22,6 +22,7 @@ from alloop.ledger.leases import Lease
 from alloop.metrics import should_promote
 from alloop.nouns import Decision, Split, TrainingLabel
 from alloop.pool_scores import score_unlabelled
+from alloop.quorum import close_at_quorum, next_nominal, should_close
 from alloop.shortlisted import refuse_unfit
 from alloop.sla import breaches
 from alloop.switching import decide
@@ -124,7 +125,7 @@ def score_pool(ws: Workspace, cycle: int) -> int:
 def _nominal(ws: Workspace, *, first: bool) -> int:
     """The size of batch to aim at; the first is smaller by the labels that are there already."""
     if not first:
-        return ws.config.loop.batch
+        return next_nominal(ws, ws.clock.now())
     counts = ws.ledger.samples.counts()
     answered = counts.get("pool", 0) - counts["unlabelled"]
     return max(0, ws.config.loop.first_batch - answered)
@@ -177,8 +178,10 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
             ws.ledger.hints.handle(hint)
             answered, asked = ws.ledger.labels.pending(cycle)
             ws.progress_of(cycle)("waiting for labels", answered, asked)
-            if answered < asked:
+            if answered < asked and not should_close(ws, cycle, ws.clock.now()):
                 raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
+            if answered < asked:
+                close_at_quorum(ws, cycle)
             _close_batch(ws, lease)
     return cycle
 

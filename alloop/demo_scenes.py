@@ -42,7 +42,7 @@ QUALITY = 92
 class Scenes:
     """What was written: images in `folder`/images, their boxes as COCO JSON, and a manifest with uri, group and split.
 
-    COCO's file names are relative to the images' folder, the manifest's to its own.
+    File names in both are relative to `folder`.
     """
 
     folder: Path
@@ -123,7 +123,7 @@ def _coco(names: Sequence[str], pictures: Sequence[Picture]) -> dict[str, Any]:
     boxes = [(number, box) for number, picture in enumerate(pictures, start=1) for box in picture.boxes]
     return {
         "images": [
-            {"id": number, "file_name": name, "width": WIDTH, "height": HEIGHT}
+            {"id": number, "file_name": f"images/{name}", "width": WIDTH, "height": HEIGHT}
             for number, name in enumerate(names, start=1)
         ],
         "annotations": [

@@ -335,7 +335,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class Flag:
-    """An SLA announcement, raised once: kind `breached`, the stage or `cycle`, and the hours it took."""
+    """An SLA announcement: kind `at_risk`, `breached` or `recovered`, the stage or `cycle`, and hours: taken, or forecast."""
 
     cycle: int
     stage: str

@@ -5,11 +5,12 @@ from rich.table import Table
 from rich.text import Text
 
 from alloop.corrections import Corrections
-from alloop.nouns import Evaluation, Lift
+from alloop.nouns import Evaluation, Flag, Lift
 from alloop.resampling import METRIC_NAMES
+from alloop.sla import AT_RISK, BREACHED
 from alloop.summary import CycleRow, Summary
 
-__all__ = ["correction_line", "cost_lines", "cycle_table", "metric_of", "stage_lines"]
+__all__ = ["correction_line", "cost_lines", "cycle_table", "flag_line", "metric_of", "stage_lines"]
 
 
 def metric_of(summary: Summary) -> str:
@@ -51,9 +52,7 @@ def stage_lines(summary: Summary) -> list[str]:
         clocks = (f"{stage.step} {stage.hours:.1f} h" for stage in summary.cycles[-1].stages)
         lines.append(f"clocks    {', '.join(clocks) or 'no step has begun'}")
     lines += [f"boxes     {line}" for line in _box_lines(summary)]
-    lines += [
-        f"flag      cycle {flag.cycle}: {flag.stage} {flag.kind} after {flag.hours:.1f} h" for flag in summary.flags
-    ]
+    lines += [f"flag      cycle {flag.cycle}: {flag_line(flag)}" for flag in summary.flags]
     if not summary.cycles:
         lines.append(f"loop      {summary.standing}")
     return lines
@@ -96,3 +95,9 @@ def _lift(lift: Lift | None) -> str:
 
 def _upper(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
+
+
+def flag_line(flag: Flag) -> str:
+    """An announcement in a few words; what is at risk has not taken these hours yet."""
+    when = "after" if flag.kind == BREACHED else "and may take" if flag.kind == AT_RISK else "and takes about"
+    return f"{flag.stage} {flag.kind.replace('_', ' ')} {when} {flag.hours:.1f} h"

@@ -137,9 +137,7 @@ def open_workspace(source: Path | Config, *, progress: Progress = no_progress) -
     """The project of an alloop.toml, closed again at the end; ConfigError says what is wrong with it."""
     config = load_config(source) if isinstance(source, Path) else source
     virtual = config.annotation.tool == "simulated" and config.annotation.simulated.clock == "virtual"
-    clock: Clock = (
-        VirtualClock(config.state / "clock" / config.project.name, VIRTUAL_START) if virtual else WallClock()
-    )
+    clock: Clock = VirtualClock(config.state / "clock" / config.project.name, VIRTUAL_START) if virtual else WallClock()
     check(config)
     config.state.mkdir(parents=True, exist_ok=True)
     project = config.project

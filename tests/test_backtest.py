@@ -234,9 +234,7 @@ def test_two_backtests_in_one_folder_are_refused(plan: Plan, tmp_path: Path) -> 
 # Harder pools
 
 
-def test_repeated_and_blended_pools_are_walked(
-    manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_repeated_and_blended_pools_are_walked(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     plan = Plan(
         manifest=str(manifest),

@@ -122,7 +122,10 @@ def test_nothing_changes_once_it_is_loaded(tmp_path: Path) -> None:
         ("[loop]\nbatch = 'many'", "'loop.batch' is 'many': Input should be a valid integer"),
         ("[loop]\nladder = []", "'loop.ladder' is []: "),
         ("[loop]\ncontrol_share = 1", "'loop.control_share' is 1: Input should be less than 1"),
-        ("[annotation]\ntool = 'fodler'", "'annotation.tool' is 'fodler': Input should be 'simulated', 'folder' or 'label-studio'"),
+        (
+            "[annotation]\ntool = 'fodler'",
+            "'annotation.tool' is 'fodler': Input should be 'simulated', 'folder' or 'label-studio'",
+        ),
         ("[switching]\nrule = 'never'", "'switching.rule' is 'never': "),
         ("[sla.stage_hours]\nretrain = 'long'", "'sla.stage_hours.retrain' is 'long': Input should be a valid number"),
         ("x = = 3", "is not valid TOML: Invalid value (at line 4, column 5); mend that line"),

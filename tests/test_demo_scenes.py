@@ -114,7 +114,7 @@ def test_every_image_stands_once_in_the_manifest_and_once_in_coco(written, rows,
     files = sorted(path.name for path in written.images.iterdir())
     assert len(files) == 96 + 24
     assert sorted(row["uri"] for row in rows) == [f"images/{name}" for name in files]
-    assert sorted(image["file_name"] for image in coco["images"]) == files
+    assert sorted(image["file_name"] for image in coco["images"]) == [f"images/{name}" for name in files]
 
 
 def test_images_have_the_size_that_coco_says(written, coco):
@@ -165,9 +165,9 @@ def test_frames_of_a_clip_are_alike_and_not_the_same(written, rows):
 
 def test_our_own_reader_finds_the_same_boxes(written, coco):
     expected = boxes_of(coco)
-    with open_coco(written.coco, str(written.images), Task.DETECT) as labels:
+    with open_coco(written.coco, str(written.folder), Task.DETECT) as labels:
         for path in written.images.iterdir():
-            assert labels.of(str(path)).content(WIDTH, HEIGHT) == Content(boxes=tuple(expected[path.name]))
+            assert labels.of(str(path)).content(WIDTH, HEIGHT) == Content(boxes=tuple(expected[f"images/{path.name}"]))
 
 
 def test_names_do_not_tell_clips_or_splits(rows):

@@ -1,11 +1,13 @@
 """Hours of a week by the clocks of a place; 2026-11-02 is a Monday, and clocks in Berlin change on 2026-03-29 and 2026-10-25."""
 
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from alloop.config import load_config
 from alloop.errors import ConfigError
 from alloop.working_hours import WorkingHours, parse_hours
 
@@ -98,6 +100,18 @@ def test_a_night_shift_over_the_change_of_clocks_is_an_hour_shorter() -> None:
 def test_what_is_not_understood_is_refused(hours: str, zone: str, told: str) -> None:
     with pytest.raises(ConfigError, match=told.replace(".", r"\.")):
         parse_hours(hours, zone)
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [("hours = 'Mon-Fri 9-17'", "'Mon-Fri 9-17' are not understood"), ("time_zone = 'Mars'", "no time zone 'Mars'")],
+)
+def test_alloop_toml_says_where_hours_are_wrong(tmp_path: Path, written: str, told: str) -> None:
+    (tmp_path / "alloop.toml").write_text(f'[project]\nname = "x"\nlabels = ["a"]\n[annotators]\n{written}\n')
+    with pytest.raises(ConfigError) as error:
+        load_config(tmp_path)
+    assert told in str(error.value)
+    assert "'annotators'" in str(error.value)
 
 
 weeks = st.sampled_from(

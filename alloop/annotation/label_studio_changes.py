@@ -47,7 +47,7 @@ def poll(api: Api, project: Record, cursor: str, *, form: Form, size_of: SizeOf)
     """The answers that are new or changed since `cursor`, in the order they were given.
 
     `present` is told when the server holds another number of annotations than was told: somebody deleted some, or whole
-    tasks. That list is what costs (1.8 s for 5,000), so it is asked for only then.
+    tasks. That list is what costs (2 s for 5,000), so it is asked for only then.
     """
     mark = _mark(cursor, project["id"])
     tasks = _changed(api, mark)

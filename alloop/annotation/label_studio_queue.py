@@ -7,7 +7,6 @@ batch by rank. The version is called after the model that pre-labels and the new
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 from alloop.annotation.label_studio_client import Api
 from alloop.annotation.label_studio_tasks import UNANSWERED, Record, chunks, listing
@@ -63,24 +62,23 @@ def renew(
     those it shows. Cut off anywhere, it is finished by doing it again: until the last request the old order stands.
     """
     present = api.get(f"/api/projects/{project}")["model_version"]
-    for some in _pages(api, project, version):
+    if present == version:
+        return
+    found = listing(api, project, UNANSWERED, include=WANTED, fields="all")
+    tasks = [task for task in found if "batch_id" in task["data"]]
+    lacking = [task for task in tasks if all(one["model_version"] != version for one in task["predictions"])]
+    for some in chunks(lacking):
         fresh = write([task["data"] for task in some if task["data"]["prelabelled"]])
-        rows = [
-            {"task": task["id"], **prediction(task["data"], version, fresh.get(sample, _shown(task, present)))}
-            for task in some
-            for sample in [task["data"]["item_id"]]
-        ]
+        rows = [{"task": task["id"], **_renewed(task, fresh, version=version, present=present)} for task in some]
         made = api.post(f"/api/projects/{project}/import/predictions", rows)["created"]
         if made != len(rows):  # it leaves out what it finds wrong, and says so in its log only
             raise ConfigError(f"Label Studio took {made} of {len(rows)} predictions for {version}; its log says why")
-    if present != version:
+    if tasks:  # a version without any prediction is refused
         api.patch(f"/api/projects/{project}", {"model_version": version})
 
 
-def _pages(api: Api, project: int, version: str) -> Any:
-    found = listing(api, project, UNANSWERED, include=WANTED, fields="all")
-    ours = (task for task in found if "batch_id" in task["data"])
-    return chunks([task for task in ours if all(one["model_version"] != version for one in task["predictions"])])
+def _renewed(task: Record, fresh: Mapping[str, list[Record]], *, version: str, present: str | None) -> Record:
+    return prediction(task["data"], version, fresh.get(task["data"]["item_id"], _shown(task, present)))
 
 
 def _shown(task: Record, version: str | None) -> list[Record]:

@@ -32,8 +32,8 @@ def where(field: str, operator: str, value: Any, kind: str = "Number") -> Record
     return {"filter": f"filter:tasks:{field}", "operator": operator, "type": kind, "value": value}
 
 
-ANNOTATED = (where("annotations_ids", "empty", value=False, kind="String"),)
-"""Somebody answered, or skipped."""
+ANNOTATED = (where("annotations_ids", "greater", 0),)
+"""Somebody answered, or skipped. Not `empty`: as text that fails in a project without tasks, as a number it is wrong."""
 UNANSWERED = (where("total_annotations", "equal", 0), where("cancelled_annotations", "equal", 0))
 """Nobody answered or skipped."""
 UNTOUCHED = (*UNANSWERED, where("draft_exists", "equal", value=False, kind="Boolean"))

@@ -1,7 +1,7 @@
 """Who was told of which flag: at least once on every channel, and once only unless somebody dies while telling."""
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -80,12 +80,6 @@ class Announcements:
         with self._database.write() as session:
             row = session.get_one(AnnouncementRow, self._place(announcement, channel))
             row.claimed_until = None
-
-    def times(self, channel: str) -> tuple[datetime, ...]:
-        """When this channel was told of something, in order."""
-        with self._database.read() as session:
-            query = select(AnnouncementRow.told_at).filter_by(project=self._project, channel=channel)
-            return tuple(sorted(at for at in session.scalars(query) if at is not None))
 
     def untold(self) -> int:
         """How many announcements were tried and not taken yet, over all channels."""

@@ -26,6 +26,8 @@ TIMED = (
     ObservationRow.observed_at,
 )
 
+ASKED = (BatchItemRow.sample_id, BatchItemRow.lane, BatchItemRow.ref, BatchItemRow.annotators)
+
 
 @dataclass(frozen=True)
 class AskedItem:
@@ -63,7 +65,7 @@ class Expiry:
 
         An answer counts from its first version, and never from later than when it was read: tools have clocks of their own.
         """
-        asked = select(BatchItemRow).filter_by(project=self._project, cycle=cycle).order_by(BatchItemRow.rank)
+        asked = select(*ASKED).filter_by(project=self._project, cycle=cycle).order_by(BatchItemRow.rank)
         inside = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle)
         fresh = or_(ObservationRow.joined_cycle.is_(None), ObservationRow.joined_cycle == cycle)
         seen = select(*TIMED).where(ObservationRow.project == self._project, fresh)
@@ -71,7 +73,7 @@ class Expiry:
             times = _answer_times(session.execute(seen.where(ObservationRow.sample_id.in_(inside))).all())
             return tuple(
                 AskedItem(row.sample_id, Lane(row.lane), row.ref, row.annotators, times.get(row.sample_id, ()))
-                for row in session.scalars(asked)
+                for row in session.execute(asked)
             )
 
     def close_early(self, cycle: int, *, answered: int, asked: int) -> EarlyClose:

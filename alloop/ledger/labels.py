@@ -238,7 +238,7 @@ class Labels:
             return tuple(session.scalars(query.distinct().order_by(BatchItemRow.sample_id)))
 
     def disputed(self, *, before: int) -> tuple[str, ...]:
-        """The samples about which annotators disagreed, and which one more has to be asked about in this cycle."""
+        """The samples about which annotators disagreed, and which one more has to answer in this cycle."""
         with self._database.read() as session:
             found = newest_verdicts(session, self._project, by=before - 1)
             return tuple(sorted(key for key, row in found.items() if row.outcome is None))
@@ -252,8 +252,9 @@ class Labels:
     def given(self) -> tuple[tuple[Label, int | None], ...]:
         """Every answer that people gave and did not take back, and the cycle it joined in; none of a manifest."""
         with self._database.read() as session:
-            query = select(ObservationRow).filter_by(project=self._project).where(ObservationRow.tool != "manifest")
-            rows = sorted(current(session.scalars(query)), key=lambda row: (row.updated_at, row.tool, row.ref))
+            plain = select(*PLAIN, ObservationRow.annotator, ObservationRow.joined_cycle)
+            query = plain.where(ObservationRow.project == self._project, ObservationRow.tool != "manifest")
+            rows = sorted(current(session.execute(query).all()), key=lambda row: (row.updated_at, row.tool, row.ref))
             return tuple((label_of(row), row.joined_cycle) for row in rows)
 
     def annotator_hours(self) -> float:

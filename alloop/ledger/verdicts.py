@@ -5,7 +5,7 @@ and never changes. The newest one by a cycle stands for the sample in that cycle
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import select
@@ -28,7 +28,7 @@ Judge = Callable[[Sequence[Label], Sequence[Label] | None], "Verdict"]
 
 @dataclass(frozen=True)
 class Overlap:
-    """How a sample was asked last: since which cycle, of how many annotators, and when again because they disagreed."""
+    """How a sample was asked last: since which cycle, of how many annotators, and since when again as they disagreed."""
 
     since: int
     annotators: int
@@ -44,8 +44,10 @@ def shared_samples(session: Session, project: str, *, by: int) -> Mapping[str, O
     found: dict[str, Overlap] = {}
     for key, cycle, annotators, lane in session.execute(query.order_by(item.cycle)):
         asked = found.get(key)
-        again = lane == Lane.RELABEL and asked is not None
-        found[key] = Overlap(asked.since, asked.annotators, cycle) if again and asked else Overlap(cycle, annotators)
+        if lane == Lane.RELABEL and asked is not None:
+            found[key] = replace(asked, again=cycle if asked.again is None else asked.again)
+        else:
+            found[key] = Overlap(cycle, annotators)
     return found
 
 

@@ -12,6 +12,7 @@ from prometheus_client.registry import Collector
 from alloop.errors import AlloopError
 from alloop.nouns import Cycle
 from alloop.service.answers import refusal
+from alloop.service.sla_figures import SlaFigures
 from alloop.sla import cycle_age, to_hours
 from alloop.workspace import Workspace
 
@@ -37,6 +38,7 @@ class Metrics:
         )
         self._images = Counter("alloop_images", "Images asked for, by HTTP status", ["status"], registry=self.registry)
         self.registry.register(Loop(ws))
+        self.registry.register(SlaFigures(ws))
 
     def count_hint(self, tool: str, status: str, seconds: float) -> None:
         """Note a webhook's end."""

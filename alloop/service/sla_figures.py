@@ -42,9 +42,7 @@ def _clocks(outlook: Outlook) -> Iterator[Metric]:
     for stage, age in outlook.clocks.items():
         clocks.add_metric([stage], to_hours(age))
     yield clocks
-    ends = GaugeMetricFamily(
-        "alloop_forecast_hours", "Hours from open to decision, as forecast", labels=["bound"], unit=""
-    )
+    ends = GaugeMetricFamily("alloop_forecast_hours", "Hours from open to decision, as forecast", labels=["bound"])
     opened = outlook.cycle.opened_at
     ends.add_metric(["median"], to_hours(outlook.forecast.finished - opened))
     ends.add_metric(["pessimistic"], to_hours(outlook.forecast.finished_bound - opened))

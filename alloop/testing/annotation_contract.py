@@ -1,4 +1,4 @@
-"""What every annotation tool promises, as tests: subclass `AnnotationToolContract` in a file that pytest collects."""
+"""What every annotation tool promises, as tests: subclass both contracts in a file that pytest collects."""
 
 import hashlib
 from dataclasses import replace
@@ -11,7 +11,7 @@ from PIL import Image
 from alloop.annotation.base import AnnotationTool
 from alloop.nouns import Batch, BatchItem, Content, Label, Lane, Outcome, Prelabel, Sample
 
-__all__ = ["LABELS", "AnnotationToolContract", "make_batch"]
+__all__ = ["LABELS", "AnnotationToolContract", "SharedSampleContract", "make_batch"]
 
 LABELS = ("cat", "dog")
 """The label set of the contract's samples; each sample's truth is one of them."""
@@ -156,6 +156,85 @@ class AnnotationToolContract:
         tool.publish_model("v2", {sample: Prelabel("v2", Content(LABELS[1]), 0.5) for sample in _ids(batch)})
         assert tool.changed_since("").labels == before.labels
         assert tool.changed_since(before.cursor).labels == ()
+
+
+class SharedSampleContract:
+    """Tests of samples that several annotators answer; a subclass fills in `make_tool` and `answer`."""
+
+    def make_tool(self, home: Path) -> AnnotationTool:
+        """A tool for LABELS whose state lies under `home`, with three annotators or more."""
+        raise NotImplementedError
+
+    def answer(self, tool: AnnotationTool, batch: Batch, *, count: int) -> None:
+        """Let people give `count` more answers to the batch, to a sample for two of them two."""
+        raise NotImplementedError
+
+    @pytest.fixture
+    def tool(self, tmp_path: Path) -> AnnotationTool:
+        """A tool without any state."""
+        return self.make_tool(tmp_path)
+
+    @pytest.fixture
+    def batch(self, tmp_path: Path) -> Batch:
+        """Six samples, two of which two people are to answer."""
+        plain = make_batch(tmp_path, 6)
+        shared = (replace(item, annotators=2 if item.rank in (0, 3) else 1) for item in plain.items)
+        return replace(plain, items=tuple(shared))
+
+    def test_a_sample_for_two_is_one_task(self, tool: AnnotationTool, batch: Batch) -> None:
+        """One ref per sample, none shared."""
+        refs = tool.push(batch)
+        assert len(set(refs.values())) == len(refs) == 6
+
+    def test_it_is_answered_by_two_different_people(self, tool: AnnotationTool, batch: Batch) -> None:
+        """So many labels a sample, each of another annotator and with a ref of its own."""
+        tool.push(batch)
+        self.answer(tool, batch, count=8)
+        labels = tool.changed_since("").labels
+        people = {
+            item.sample.id: {x.annotator for x in labels if x.sample_id == item.sample.id} for item in batch.items
+        }
+        assert {sample: len(names) for sample, names in people.items()} == _wanted(batch)
+        assert len({label.ref for label in labels}) == len(labels) == 8
+        for label in labels:
+            _check(label)
+
+    def test_pushed_twice_or_in_parts_it_is_answered_no_more_often(self, tool: AnnotationTool, batch: Batch) -> None:
+        """The same refs, and the same number of answers."""
+        part = tool.push(replace(batch, items=batch.items[:2]))
+        whole = tool.push(batch)
+        assert tool.push(batch) == whole
+        assert dict(part).items() <= dict(whole).items()
+        self.answer(tool, batch, count=8)
+        assert len(tool.changed_since("").labels) == 8
+
+    def test_each_answer_arrives_once(self, tool: AnnotationTool, batch: Batch) -> None:
+        """Also when the cursor moves on between the answers to one sample."""
+        tool.push(batch)
+        cursor, arrived = "", []
+        for _ in range(8):
+            self.answer(tool, batch, count=1)
+            changes = tool.changed_since(cursor)
+            cursor = changes.cursor
+            arrived += [label.ref for label in changes.labels]
+        assert len(set(arrived)) == len(arrived) == 8
+
+    def test_who_disagreed_is_asked_last_when_it_is_asked_again(self, tool: AnnotationTool, batch: Batch) -> None:
+        """A sample of the relabel lane goes to somebody who has not answered it before."""
+        first = replace(batch, items=batch.items[:1])
+        tool.push(first)
+        self.answer(tool, first, count=2)
+        before = tool.changed_since("")
+        again = replace(batch.items[0], lane=Lane.RELABEL, annotators=1, blind=True)
+        later = replace(batch, cycle=batch.cycle + 1, items=(again,))
+        tool.push(later)
+        self.answer(tool, later, count=1)
+        (label,) = tool.changed_since(before.cursor).labels
+        assert label.annotator not in {earlier.annotator for earlier in before.labels}
+
+
+def _wanted(batch: Batch) -> dict[str, int]:
+    return {item.sample.id: item.annotators for item in batch.items}
 
 
 def _sample(home: Path, number: int) -> Sample:

@@ -2,14 +2,12 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
-from alloop.annotation.label_studio_masks import decode_mask, encode_mask
 from alloop.errors import BadLabel, ConfigError
-from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Outcome, Prelabel, Sample, Task
+from alloop.nouns import Batch, BatchItem, Content, Lane, Prelabel, Sample, Task
 from alloop.testing.annotation_contract import LABELS
-from tests.annotation.label_studio_person import choice, rectangle, region
+from tests.annotation.label_studio_person import choice
 
 CAT, DOG = Content("cat"), Content("dog")
 SIZE = (40, 30)
@@ -90,6 +88,13 @@ class LabelStudioBehaviour:
         tool.publish_model("v4", {"a": Prelabel("v4", DOG, 0.5)})
         assert [row["result"] for row in person.next()["predictions"]] == [[]]
 
+    def test_a_model_published_when_all_is_answered_disturbs_nobody(self, tool, person):
+        tool.push(batch_of("ab"))
+        person.work(2)
+        tool.publish_model("v4", {"a": Prelabel("v4", DOG, 0.5)})
+        tool.push(batch_of("xy", cycle=4))
+        assert drained(person) == ["x", "y"]
+
     def test_publishing_twice_is_once(self, tool, person):
         tool.push(batch_of("a"))
         for _ in range(2):
@@ -125,93 +130,6 @@ class LabelStudioBehaviour:
         changes = tool.changed_since("")
         assert changes.labels == ()
         assert "does not come from alloop" in changes.refused[0].reason
-
-    # what comes back
-
-    def test_an_answer_says_who_when_and_how_long(self, tool, person):
-        refs = tool.push(batch_of("a"))
-        made = person.submit(int(refs["a"]), [choice("dog")], lead_time=7.5)
-        label = told(tool.changed_since(""))["a"]
-        assert (label.content, label.annotator, label.lead_time_s) == (DOG, person.email, 7.5)
-        assert label.ref == str(made["id"])
-
-    def test_a_skip_is_a_skip_whatever_lies_on_the_canvas(self, tool, person):
-        refs = tool.push(batch_of("a"))
-        person.skip(int(refs["a"]), [choice("cat")])
-        label = told(tool.changed_since(""))["a"]
-        assert (label.outcome, label.content) == (Outcome.SKIPPED, None)
-
-    def test_a_skipped_task_leaves_the_queue(self, tool, person):
-        refs = tool.push(batch_of("ab"))
-        person.skip(int(refs["a"]))
-        assert drained(person) == ["b"]
-
-    def test_unclear_is_unclear(self, tool, person):
-        refs = tool.push(batch_of("a"))
-        person.choose(int(refs["a"]), "unclear")
-        label = told(tool.changed_since(""))["a"]
-        assert (label.outcome, label.content) == (Outcome.UNCLEAR, None)
-
-    def test_a_draft_is_no_answer(self, tool, person):
-        refs = tool.push(batch_of("a"))
-        person.draft(int(refs["a"]), [choice("cat")])
-        assert tool.changed_since("").labels == ()
-
-    def test_a_changed_answer_comes_again(self, tool, person):
-        refs = tool.push(batch_of("ab"))
-        made = [person.choose(int(refs[name]), "cat") for name in "ab"]
-        first = tool.changed_since("")
-        person.edit(made[0]["id"], result=[choice("dog")], lead_time=4.0)
-        second = tool.changed_since(first.cursor)
-        assert {name: label.content for name, label in told(second).items()} == {"a": DOG}
-        assert told(second)["a"].updated_at > told(first)["a"].updated_at
-
-    def test_ground_truth_stays_a_label(self, tool, person):
-        refs = tool.push(batch_of("a"))
-        made = person.choose(int(refs["a"]), "cat")
-        person.edit(made["id"], ground_truth=True)
-        assert told(tool.changed_since(""))["a"].content == CAT
-
-    def test_a_deleted_annotation_is_missing_from_what_is_present(self, tool, person):
-        refs = tool.push(batch_of("ab"))
-        made = [person.choose(int(refs[name]), "cat") for name in "ab"]
-        first = tool.changed_since("")
-        person.delete(made[0]["id"])
-        second = tool.changed_since(first.cursor)
-        assert (second.labels, second.present) == ((), frozenset({str(made[1]["id"])}))
-        assert tool.changed_since(second.cursor).present is None
-
-    def test_the_annotations_of_a_deleted_task_are_missing_too(self, tool, person):
-        refs = tool.push(batch_of("ab"))
-        made = [person.choose(int(refs[name]), "cat") for name in "ab"]
-        first = tool.changed_since("")
-        person.act("delete_tasks", [int(refs["a"])])
-        assert tool.changed_since(first.cursor).present == {str(made[1]["id"])}
-
-    def test_one_deleted_and_one_new_between_two_polls_are_both_noticed(self, tool, person):
-        refs = tool.push(batch_of("ab"))
-        gone = person.choose(int(refs["a"]), "cat")
-        first = tool.changed_since("")
-        person.delete(gone["id"])
-        made = person.choose(int(refs["b"]), "dog")
-        second = tool.changed_since(first.cursor)
-        assert (set(told(second)), second.present) == ({"b"}, frozenset({str(made["id"])}))
-
-    def test_predictions_that_were_made_annotations_in_bulk_are_no_labels(self, tool, person):
-        refs = tool.push(batch_of("a"))
-        person.act("predictions_to_annotations", [int(refs["a"])])
-        changes = tool.changed_since("")
-        assert changes.labels == ()
-        assert "in bulk" in changes.refused[0].reason
-
-    def test_an_answer_that_cannot_be_used_says_where_and_why(self, tool, person):
-        refs = tool.push(batch_of("ab"))
-        made = person.choose(int(refs["a"]), "zebra")
-        person.choose(int(refs["b"]), "dog")
-        changes = tool.changed_since("")
-        assert set(told(changes)) == {"b"}
-        assert changes.refused[0].where == f"task {refs['a']}, annotation {made['id']}"
-        assert changes.refused[0].reason == "label 'zebra' is not in the label set; use one of cat, dog"
 
     # what is taken out
 
@@ -260,73 +178,11 @@ class LabelStudioBehaviour:
         with pytest.raises(ConfigError, match="has no project"):
             tool.changed_since(cursor)
 
-    # shapes
-
-    def test_boxes_go_out_in_percent_and_come_back_in_pixels(self, open_tool, person):
-        tool = open_tool(Task.DETECT)
-        boxes = (Box("cat", 1.5, 2.25, 10, 20), Box("dog", 0, 0, 40, 30))
-        tool.push(batch_of("a", content=Content(boxes=boxes)))
-        task = person.next()
-        shown = task["predictions"][0]["result"]
-        assert shown[0]["value"] | {"x": 3.75, "y": 7.5, "rectanglelabels": ["cat"]} == shown[0]["value"]
-        person.submit(task["id"], [measured(row) for row in shown])
-        assert told(tool.changed_since(""))["a"].content == Content(boxes=boxes)
-
-    def test_an_image_with_nothing_in_it_is_an_answer(self, open_tool, person):
-        tool = open_tool(Task.DETECT)
-        refs = tool.push(batch_of("a", content=None))
-        person.submit(int(refs["a"]), [])
-        label = told(tool.changed_since(""))["a"]
-        assert (label.outcome, label.content) == (Outcome.LABELLED, Content())
-
-    def test_unclear_outweighs_boxes(self, open_tool, person):
-        tool = open_tool(Task.DETECT)
-        refs = tool.push(batch_of("a", content=None))
-        person.submit(int(refs["a"]), [rectangle(1, 1, 5, 5), choice("unclear", "outcome")])
-        assert told(tool.changed_since(""))["a"].outcome is Outcome.UNCLEAR
-
-    def test_polygons_go_out_and_come_back(self, open_tool, person):
-        tool = open_tool(Task.SEGMENT)
-        box = Box("dog", 4, 3, 20, 21, polygon=((4, 3), (20, 3), (12, 21)))
-        tool.push(batch_of("a", content=Content(boxes=(box,))))
-        task = person.next()
-        person.submit(task["id"], [measured(row) for row in task["predictions"][0]["result"]])
-        assert told(tool.changed_since(""))["a"].content == Content(boxes=(box,))
-
-    @pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
-    def test_a_new_model_shows_its_shapes(self, open_tool, person, task):
-        tool = open_tool(task)
-        tool.push(batch_of("ab", content=Content(boxes=(Box("cat", 1, 1, 9, 9),))))
-        fresh = Content(boxes=(Box("dog", 4, 3, 20, 15), Box("cat", 8, 6, 12, 9)))
-        tool.publish_model("v4", {name: Prelabel("v4", fresh, 0.5) for name in "ab"})
-        served = person.next()
-        person.submit(served["id"], [measured(row) for row in served["predictions"][0]["result"]])
-        boxes = told(tool.changed_since(""))["a"].content.boxes
-        assert [replace(box, polygon=()) for box in boxes] == list(fresh.boxes)
-
-    def test_a_brush_stroke_comes_back_as_box_and_outline(self, open_tool, person):
-        tool = open_tool(Task.SEGMENT)
-        refs = tool.push(batch_of("a", content=None))
-        mask = np.zeros((30, 40), bool)
-        mask[5:15, 10:30] = True
-        paint = {"format": "rle", "rle": encode_mask(mask), "brushlabels": ["cat"]}
-        person.submit(int(refs["a"]), [region("brushlabels", paint, control="brush")])
-        kept = person.tasks()["a"]["annotations"][0]["result"][0]["value"]["rle"]
-        assert (decode_mask(kept, SIZE) == mask).all()
-        (box,) = told(tool.changed_since(""))["a"].content.boxes
-        assert (box.class_name, box.x0, box.y0, box.x1, box.y1) == ("cat", 10, 5, 30, 15)
-        assert len(box.polygon) >= 4
-
     def test_a_prelabel_outside_the_label_set_is_refused_before_anything_is_pushed(self, tool, person, open_tool):
         tool.push(batch_of("a"))
         with pytest.raises(BadLabel, match=r"sample b: a pre-label says 'zebra'"):
             tool.push(batch_of("ab", content=Content("zebra")))
         assert set(person.tasks()) == {"a"}
-
-
-def measured(row):
-    """A region as the browser sends it back: with the size of the picture."""
-    return {**row, "original_width": SIZE[0], "original_height": SIZE[1], "image_rotation": 0, "origin": "prediction"}
 
 
 __all__ = ["LABELS", "LabelStudioBehaviour", "batch_of", "drained", "told"]

@@ -11,7 +11,7 @@ from alloop.annotation.folder import FolderTool
 from alloop.annotation.placing import image_size
 from alloop.errors import ToolUnavailable
 from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Outcome, Prelabel, Sample, Task
-from alloop.testing.annotation_contract import LABELS, AnnotationToolContract, make_batch
+from alloop.testing.annotation_contract import LABELS, AnnotationToolContract, SharedSampleContract, make_batch
 
 
 def make_tool(home, **options):
@@ -60,6 +60,28 @@ class TestContract(AnnotationToolContract):
                 file.write(json.dumps({"sample": task["sample"], **answers[task["rank"] % 3]}) + "\n")
 
 
+class TestSharedSamples(SharedSampleContract):
+    def make_tool(self, home):
+        return make_tool(home)
+
+    def answer(self, tool, batch, *, count):
+        """One person after the other goes through the queue; who disagreed does not look at it again."""
+        folder = tool._folder / f"batch-{batch.cycle:04d}"
+        labels = folder / "labels.jsonl"
+        done = [json.loads(line) for line in labels.read_text().splitlines()] if labels.exists() else []
+        waiting = [json.loads(line) for line in (folder / "tasks.jsonl").read_text().splitlines()]
+        wanted = [
+            {"sample": task["sample"], "label": "cat", "annotator": name}
+            for number, name in enumerate(("kim", "lee"))
+            for task in waiting
+            if number < task.get("annotators", 1)
+        ]
+        wanted = [line | ({"annotator": "mia"} if waiting[0]["lane"] == "relabel" else {}) for line in wanted]
+        with labels.open("a") as file:
+            for line in [line for line in wanted if line not in done][:count]:
+                file.write(json.dumps(line) + "\n")
+
+
 class TestTasks:
     def test_a_task_tells_all_that_an_annotator_needs(self, tmp_path, tool, batch, ids):
         assert tasks(tmp_path)[0] == {
@@ -99,6 +121,11 @@ class TestTasks:
         tool.push(replace(batch, items=(replace(batch.items[0], prelabel=prelabel),)))
         shown = tasks(tmp_path)[0]["prelabel"]["boxes"]
         assert shown == [{"label": "cat", "x0": 1, "y0": 2, "x1": 3, "y1": 4}]
+
+    def test_a_task_says_how_many_people_are_to_answer_it(self, tmp_path, batch):
+        items = (replace(batch.items[0], annotators=3), *batch.items[1:])
+        make_tool(tmp_path).push(replace(batch, items=items))
+        assert [task.get("annotators") for task in tasks(tmp_path)] == [3, None, None]
 
     @pytest.mark.parametrize("task", Task)
     def test_the_readme_shows_lines_that_are_accepted(self, tmp_path, batch, task):
@@ -155,6 +182,25 @@ class TestImages:
 
 
 class TestAnswers:
+    @pytest.mark.parametrize("change", [{"annotators": 2}, {"lane": Lane.RELABEL}])
+    def test_where_it_matters_who_answers_a_line_without_a_name_is_refused(self, tmp_path, batch, ids, change):
+        tool = make_tool(tmp_path)
+        tool.push(replace(batch, items=(replace(batch.items[0], **change), *batch.items[1:])))
+        write(tmp_path, {"sample": ids[0], "label": "cat"}, {"sample": ids[1], "label": "cat"})
+        changes = tool.changed_since("")
+        assert [label.sample_id for label in changes.labels] == [ids[1]]
+        (refused,) = changes.refused
+        assert refused.where == "batch-0003/labels.jsonl:1"
+        assert refused.reason == f'sample "{ids[0]}" is for several people; add your name as "annotator"'
+
+    def test_several_people_answer_one_sample_each_for_themselves(self, tmp_path, batch, ids):
+        tool = make_tool(tmp_path)
+        tool.push(replace(batch, items=(replace(batch.items[0], annotators=2), *batch.items[1:])))
+        says = (("kim", "cat"), ("lee", "dog"), ("kim", "dog"))
+        write(tmp_path, *({"sample": ids[0], "label": label, "annotator": name} for name, label in says))
+        found = {label.annotator: label.content.class_name for label in tool.changed_since("").labels}
+        assert found == {"kim": "dog", "lee": "dog"}
+
     def test_a_sample_can_be_named_by_id_prefix_or_ref(self, tmp_path, tool, ids):
         names = ids[0], ids[1][:12], f"batch-0003/{ids[2][:12]}"
         write(tmp_path, *({"sample": name, "label": "dog"} for name in names))

@@ -8,6 +8,7 @@ from alloop.errors import ConfigError, ToolUnavailable
 from alloop.nouns import Prelabel, Task
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract
 from tests.annotation.fake_label_studio import EMAIL, TOKEN, FakeLabelStudio
+from tests.annotation.label_studio_answers import LabelStudioAnswers
 from tests.annotation.label_studio_behaviour import DOG, LabelStudioBehaviour, batch_of, drained, told
 from tests.annotation.label_studio_person import Person
 
@@ -53,6 +54,10 @@ class TestContract(AnnotationToolContract):
 
 
 class TestBehaviour(LabelStudioBehaviour):
+    pass
+
+
+class TestAnswers(LabelStudioAnswers):
     pass
 
 

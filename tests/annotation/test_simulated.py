@@ -12,7 +12,7 @@ from alloop.annotation.simulated import SimulatedAnnotators
 from alloop.clock import VirtualClock
 from alloop.config import SimulatedSection
 from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Outcome, Sample
-from alloop.testing.annotation_contract import LABELS, AnnotationToolContract, make_batch
+from alloop.testing.annotation_contract import LABELS, AnnotationToolContract, SharedSampleContract, make_batch
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)
 DIGITS = tuple("0123456789")
@@ -50,6 +50,70 @@ class TestContract(AnnotationToolContract):
     def answer(self, tool, batch, *, count):
         for _ in range(count):
             tool._clock.sleep((tool.next_due - tool._clock.now()).total_seconds())
+
+
+class TestSharedSamples(SharedSampleContract):
+    make_tool = TestContract.make_tool
+    answer = TestContract.answer
+
+
+def shared(ids, count, cycle=0, lane=Lane.ACTIVE):
+    batch = batch_of(ids, cycle)
+    return replace(batch, items=tuple(replace(item, annotators=count, lane=lane) for item in batch.items))
+
+
+def all_told(tool, folder):
+    clock(folder).sleep(1e8)
+    return tool.changed_since("").labels
+
+
+def test_each_of_several_people_errs_on_their_own(tmp_path):
+    tool = team(tmp_path, error_rate=0.3)
+    tool.push(shared([f"s{n}" for n in range(1000)], 2))
+    answers = {}
+    for label in all_told(tool, tmp_path):
+        answers.setdefault(label.sample_id, []).append(label.content.class_name == "3")
+    both = Counter(tuple(sorted(right)) for right in answers.values())
+    assert {len(right) for right in answers.values()} == {2}
+    assert 0.43 < both[True, True] / 1000 < 0.55  # 0.7 x 0.7, were they not to err together; four standard deviations
+    assert 0.05 < both[False, False] / 1000 < 0.13
+
+
+def test_samples_of_one_annotator_are_scheduled_as_if_there_were_no_others_for_several(tmp_path):
+    """The first that is shared comes last, so that nobody's time before it has changed."""
+    plain, mixed = team(tmp_path / "plain"), team(tmp_path / "mixed")
+    plain.push(batch_of("abcdef"))
+    batch = batch_of("abcdef")
+    mixed.push(replace(batch, items=(*batch.items[:5], replace(batch.items[5], annotators=3))))
+    alone, together = all_told(plain, tmp_path / "plain"), all_told(mixed, tmp_path / "mixed")
+    assert set(alone) <= set(together)
+    assert len(together) == 8
+
+
+def test_work_for_several_keeps_everybody_busy(tmp_path):
+    tool = team(tmp_path, annotators=3)
+    tool.push(shared([f"s{n}" for n in range(200)], 2))
+    busy = Counter(label.annotator for label in all_told(tool, tmp_path))
+    assert sum(busy.values()) == 400
+    assert min(busy.values()) > 110
+
+
+def test_where_everybody_has_answered_somebody_is_asked_again(tmp_path):
+    tool = team(tmp_path, annotators=2)
+    tool.push(shared("a", 2))
+    tool.push(shared("a", 1, cycle=1, lane=Lane.RELABEL))
+    assert len(all_told(tool, tmp_path)) == 3
+
+
+def test_an_answer_that_was_withdrawn_is_asked_of_the_same_people(tmp_path):
+    tool = team(tmp_path, annotators=2)
+    refs = tool.push(shared("a", 2))
+    tool.withdraw(refs.values())
+    tool.push(shared("a", 2, cycle=1))
+    assert [label.ref for label in all_told(tool, tmp_path)] == [
+        "batch-0001/a/annotator-1",
+        "batch-0001/a/annotator-2",
+    ]
 
 
 def test_an_annotator_starts_after_the_pickup_time_and_works_in_order_of_rank(tmp_path):

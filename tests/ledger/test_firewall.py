@@ -54,7 +54,9 @@ def walk_with(loop, data, *, cycles):
         told += news
         loop.close()
         if cycle == 0:
-            loop.ledger.models.record(loop.begin("retrain"), model(loop), replicate=0)
+            lease = loop.begin("retrain")
+            loop.ledger.models.record(lease, model(loop), replicate=0)
+            loop.ledger.steps.release(lease)
         trained.append(loop.ledger.labels.training_set(cycle))
         loop.decide()
     return told, trained
@@ -64,7 +66,7 @@ def model(loop):
     return ModelVersion("v0", 0, "1" * 64, None, "2" * 64, 10, 7, "scratch", loop.clock.now())
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_only_what_people_labelled_ever_trains(url, open_at, loop_of, data):
     with open_at(url) as ledger:
@@ -85,10 +87,10 @@ def test_only_what_people_labelled_ever_trains(url, open_at, loop_of, data):
     assert again == trained
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
-def test_a_sample_is_in_the_pool_or_being_asked_or_answered_and_never_two_of_these(url, open_at, loop_of, data):
-    with open_at(url) as ledger:
+def test_a_sample_is_in_the_pool_or_being_asked_or_answered_and_never_two_of_these(sqlite_url, open_at, loop_of, data):
+    with open_at(sqlite_url) as ledger:
         loop = loop_of(ledger)
         loop.add(POOL + HELD)
         ledger.holdout.assign({HELD})

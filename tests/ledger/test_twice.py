@@ -254,7 +254,7 @@ READS = {
     "models": {"of", "get", "champion", "evaluation"},
     "decisions": {"all", "flags"},
     "hints": {"newest", "waiting"},
-    "announcements": {"times", "untold"},
+    "announcements": {"untold"},
     "expiry": {"items", "early"},
 }
 

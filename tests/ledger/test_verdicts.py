@@ -90,6 +90,22 @@ def test_what_they_disagree_on_stays_open_and_is_asked_again_once(loop, tell, cl
     assert loop.ledger.labels.disputed(before=1) == ("a",)  # as it was then
 
 
+def test_what_nobody_answered_again_before_the_batch_was_closed_is_asked_once_more(loop, tell, close):
+    loop.add("abc")
+    loop.ask("a", shared="a")
+    tell("a", "ann=cat bob=dog")
+    close()
+    loop.ask("b", again="a")
+    tell("b", "ann=cat")
+    assert close() == {"b": Outcome.LABELLED}
+    assert loop.ledger.labels.disputed(before=2) == ("a",)
+    loop.ask("c", again="a")
+    tell("a", "carl=dog", minute=9)
+    tell("c", "ann=cat")
+    assert close()["a"] is Outcome.LABELLED
+    assert [loop.ledger.batches.outcomes(cycle).get("a") for cycle in range(3)] == [Outcome.LABELLED] * 3
+
+
 def test_it_counts_once_in_the_cycle_that_chose_it(loop, tell, close):
     loop.add("ab")
     loop.ask("a", shared="a")

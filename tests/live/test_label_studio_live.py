@@ -16,7 +16,8 @@ from alloop.annotation.label_studio_results import Form
 from alloop.errors import ConfigError, ToolUnavailable
 from alloop.nouns import Box, Content, Outcome, Task
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract
-from tests.annotation.label_studio_behaviour import LabelStudioBehaviour, batch_of, drained, measured, told
+from tests.annotation.label_studio_answers import LabelStudioAnswers, measured
+from tests.annotation.label_studio_behaviour import LabelStudioBehaviour, batch_of, drained, told
 from tests.annotation.label_studio_person import Person, choice, rectangle
 from tests.live.label_studio_server import EMAIL, TOKEN, start_copy
 
@@ -62,6 +63,10 @@ class TestContract(AnnotationToolContract):
 
 
 class TestBehaviour(LabelStudioBehaviour):
+    pass
+
+
+class TestAnswers(LabelStudioAnswers):
     pass
 
 

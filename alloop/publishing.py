@@ -1,0 +1,39 @@
+"""After a change of champion: what people are shown of tasks that are open is what the new champion would answer."""
+
+from alloop.nouns import Sample
+from alloop.prelabels import prelabels_of
+from alloop.workspace import Workspace
+
+__all__ = ["publish_champion"]
+
+
+def publish_champion(ws: Workspace) -> int:
+    """Renew the pre-labels of what is pushed and not answered; how many samples that was. Twice is once.
+
+    Where the push showed none on purpose, none is shown now. While nothing is open, neither the model nor the tool is
+    asked. The ledger keeps the pre-label of the push: what people change is measured against that.
+
+    Raises:
+        ToolUnavailable: the tool does not answer; trying again helps.
+        BadImage: a sample's image cannot be read any more.
+    """
+    champion = ws.ledger.models.champion()
+    samples = _open_samples(ws) if champion is not None else []
+    if champion is None or not samples:
+        return 0
+    ws.tool.publish_model(champion.name, prelabels_of(ws, champion, samples))
+    return len(samples)
+
+
+def _open_samples(ws: Workspace) -> list[Sample]:
+    """The samples of the open batch that people are helped with and that nobody has answered, as far as the ledger knows."""
+    cycles = ws.ledger.cycles.all()
+    if not cycles or cycles[-1].closed_at is not None:
+        return []
+    cycle = cycles[-1].number
+    if any(stage.step == "wait_for_labels" and stage.finished_at is not None for stage in ws.ledger.steps.of(cycle)):
+        return []
+    refs = ws.ledger.batches.refs(cycle)
+    answered = {label.sample_id for label, joined in ws.ledger.labels.given() if joined is None}
+    items = ws.ledger.batches.get(cycle).items
+    return [x.sample for x in items if x.shown is not None and x.sample.id in refs and x.sample.id not in answered]
