@@ -44,6 +44,11 @@ def check(config: Config) -> None:
             f"a {config.model.kind} model cannot {config.project.task}; set [model] kind to yolo, "
             "or to your own 'package.module:factory'"
         )
+    if config.annotation.tool == "label-studio" and config.annotation.overlap_share:
+        raise ConfigError(
+            f"overlap_share is {config.annotation.overlap_share:g}, and Label Studio's queue would no longer follow ours; "
+            "set it to 0, or annotation.tool to folder"
+        )
     if not boxes and config.committee.kind != "models":
         raise ConfigError(
             f"[committee] kind '{config.committee.kind}' is for detectors; classifiers disagree with other models"
@@ -128,6 +133,8 @@ def make_tool(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
         )
     if section.tool == "label-studio":
         return _label_studio(config, ledger, clock)
+    if section.tool == "cvat":
+        return _cvat(config, ledger, clock)
     from alloop.annotation.folder import FolderTool
 
     folder = section.folder.path if section.folder.path.is_absolute() else config.root / section.folder.path
@@ -135,10 +142,11 @@ def make_tool(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
 
 
 def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
-    from alloop.annotation.image_urls import local_files, signed
+    from alloop.annotation.image_urls import local_files, reached_at, signed
     from alloop.annotation.label_studio import LabelStudioTool
     from alloop.annotation.label_studio_client import Server
     from alloop.annotation.label_studio_results import Form
+    from alloop.annotation.label_studio_webhook import webhook_at
 
     section, project, service = config.annotation.label_studio, config.project, config.service
     if section.token is None:
@@ -150,10 +158,29 @@ def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationToo
         image_url = local_files(config.root / section.local_root if section.local_root else None)
     else:
         image_url = signed(project.name, service, clock)
+    secret = service.webhook_secret
     return LabelStudioTool(
         Server(section.url, section.token),
         section.project or project.name,
         form=Form(project.task, project.labels),
         image_url=image_url,
+        size_of=ledger.samples.sizes,
+        webhook=webhook_at(reached_at(service), project.name, secret) if secret else None,
+    )
+
+
+def _cvat(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
+    from alloop.annotation.cvat import CvatTool, Place
+    from alloop.annotation.cvat_client import Access, Server
+    from alloop.annotation.image_urls import signed
+    from alloop.annotation.label_studio_results import Form
+
+    section, project = config.annotation.cvat, config.project
+    access = Access(section.token, section.user, section.password, section.organization)
+    return CvatTool(
+        Server(section.url, access),
+        Place(section.project or project.name, project.name, section.job_size, section.stage),
+        form=Form(project.task, project.labels),
+        image_url=signed(project.name, config.service, clock, suffix=".jpg"),
         size_of=ledger.samples.sizes,
     )

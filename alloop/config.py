@@ -256,6 +256,23 @@ class LabelStudioSection(Section):
     local_root: Path | None = None
 
 
+class CvatSection(Section):
+    """`[annotation.cvat]`: a CVAT server, and the title of the project there (None: this project's name).
+
+    Secrets belong into the environment, as ALLOOP_ANNOTATION__CVAT__TOKEN, or ALLOOP_ANNOTATION__CVAT__PASSWORD for
+    `user`. A job of `job_size` images is done when it is completed at `stage`.
+    """
+
+    url: str = "http://127.0.0.1:8080"
+    project: str | None = Field(default=None, min_length=1, max_length=256)
+    token: SecretStr | None = None
+    user: str = ""
+    password: SecretStr | None = None
+    organization: str = ""
+    job_size: int = Field(default=25, ge=1)
+    stage: Literal["annotation", "validation", "acceptance"] = "annotation"
+
+
 class AnnotationSection(Section):
     """`[annotation]`: which tool the annotators use, and how much of a batch is answered by several of them.
 
@@ -264,13 +281,14 @@ class AnnotationSection(Section):
     two a single common one is not.
     """
 
-    tool: Literal["simulated", "folder", "label-studio"] = "folder"
+    tool: Literal["simulated", "folder", "label-studio", "cvat"] = "folder"
     overlap_share: float = Field(default=0.0, ge=0, le=1)
     overlap: int = Field(default=2, ge=2)
     agreement: float = Field(default=0.6, gt=0, le=1)
     simulated: SimulatedSection = SimulatedSection()
     folder: FolderSection = FolderSection()
     label_studio: LabelStudioSection = LabelStudioSection()
+    cvat: CvatSection = CvatSection()
 
     @model_validator(mode="after")
     def enough_people(self) -> "AnnotationSection":

@@ -142,6 +142,8 @@ def _tile(item: BatchItem, outcome: Outcome | None, answer: Content | None, *, s
 def _why(item: BatchItem) -> str:
     if item.lane is Lane.CONTROL:
         return "drawn at random, pre-label hidden" if item.blind else "drawn at random"
+    if item.lane is Lane.RELABEL:
+        return "asked again: two people disagreed"
     score = "" if math.isnan(item.score) else f"score {item.score:.2f}"
     cluster = "" if item.cluster < 0 else f"cluster {item.cluster}"
     sure = f"{item.prelabel.confidence:.0%} sure" if item.prelabel else ""

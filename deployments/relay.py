@@ -9,13 +9,15 @@ Prefect, so it can be killed and started again at any moment, and two of them do
 import argparse
 import logging
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from threading import Event
 
 import alloop.cycle as loop
 from alloop.clock import VirtualClock
 from alloop.errors import AlloopError, LabelsPending, LeaseHeld, LeaseLost
 from alloop.ledger.attempts import Attempt
+from alloop.watch import watch
 from alloop.workspace import Workspace, open_workspace
 from deployments.remedies import Remedy, remedy, revival_delay_s
 from deployments.runs import Runs, open_runs
@@ -25,6 +27,8 @@ __all__ = ["look", "relay", "take_in"]
 log = logging.getLogger("alloop.relay")
 HINT_S = 1.0
 """How soon a hint is noticed."""
+AGAIN_S = 10.0
+"""How soon a project is opened again that could not be."""
 
 
 def look(ws: Workspace, runs: Runs, *, watch_s: float) -> Remedy:
@@ -32,7 +36,10 @@ def look(ws: Workspace, runs: Runs, *, watch_s: float) -> Remedy:
     cycle = _open_cycle(ws)
     if cycle is None:
         return Remedy.LEAVE
-    take_in(ws, cycle)
+    try:
+        take_in(ws, cycle)
+    except AlloopError as error:  # the tool may be away, and the run may need something all the same
+        log.warning("%s", error)
     attempt = ws.ledger.attempts.newest(cycle)
     if attempt is None:
         return Remedy.LEAVE  # `alloop run` has it in hand, or the next scheduled run will
@@ -98,33 +105,49 @@ def _finished(ws: Workspace, cycle: int) -> set[str]:
     return {stage.step for stage in ws.ledger.steps.of(cycle) if stage.finished_at is not None}
 
 
-def relay(config: Path, *, watch_s: float | None = None, stop: Event | None = None) -> None:
-    """Look again and again until `stop`; what goes wrong is told once, and tried again."""
-    stop, told, hint = stop or Event(), "", 0
-    while not stop.is_set():
-        wait_s = watch_s or HINT_S
+def relay(config: Path, *, watch_s: float | None = None) -> None:
+    """Look again and again; what goes wrong is told once, and tried again."""
+    trying = Trying()
+    while True:
+        looked = False
+        with trying("project"), open_workspace(config) as ws:
+            looked, wait_s, hint = True, watch_s or ws.config.loop.poll_s, ws.ledger.hints.newest()
+            with trying("clocks"):
+                watch(ws, ws.clock.now())
+            with trying("runs"), open_runs(config=ws.config.file, project=ws.config.project.name) as runs:
+                look(ws, runs, watch_s=wait_s)
+            _rest(ws, wait_s, hint=hint)
+        if not looked:
+            time.sleep(watch_s or AGAIN_S)
+
+
+class Trying:
+    """Goes on after an error of alloop's, and logs it unless it is the one that it logged before."""
+
+    def __init__(self) -> None:
+        self._told: dict[str, str] = {}
+
+    @contextmanager
+    def __call__(self, what: str) -> Iterator[None]:
+        """Try one thing."""
         try:
-            with open_workspace(config) as ws:
-                wait_s, hint = watch_s or ws.config.loop.poll_s, ws.ledger.hints.newest()
-                with open_runs(config=ws.config.file, project=ws.config.project.name) as runs:
-                    look(ws, runs, watch_s=wait_s)
-                told = ""
-                _rest(ws, wait_s, hint=hint, stop=stop)
-                continue
+            yield
         except AlloopError as error:
-            if str(error) != told:
+            if self._told.get(what) != str(error):
                 log.warning("%s", error)
-            told = str(error)
-        stop.wait(wait_s)
+            self._told[what] = str(error)
+        else:
+            self._told.pop(what, None)
 
 
-def _rest(ws: Workspace, seconds: float, *, hint: int, stop: Event) -> None:
+def _rest(ws: Workspace, seconds: float, *, hint: int) -> None:
     """Wait for the next look: until the time is up, or a newer hint is there."""
     if isinstance(ws.clock, VirtualClock):
         seconds = min(seconds, HINT_S)  # simulated people need not be waited for
     deadline = time.monotonic() + seconds
-    while not stop.wait(min(HINT_S, max(0.0, deadline - time.monotonic()))):
-        if time.monotonic() >= deadline or ws.ledger.hints.newest() > hint:
+    while (left := deadline - time.monotonic()) > 0:
+        time.sleep(min(HINT_S, left))
+        if ws.ledger.hints.newest() > hint:
             return
 
 
@@ -135,8 +158,8 @@ def main() -> None:
     parser.add_argument("--watch-s", type=float, help="seconds between two looks; loop.poll_s unless set")
     parser.add_argument("--ready", type=Path, help="a file to make once everything is open")
     asked = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    logging.basicConfig(level=logging.WARNING, format="%(asctime)s %(name)s %(message)s")
+    logging.getLogger("alloop").setLevel(logging.INFO)
     with open_workspace(asked.config):
         pass  # what is wrong with the project is told at once
     if asked.ready:

@@ -47,7 +47,7 @@ class PrefectRuns:
     """The real ones, of the deployment `cycle/PROJECT`."""
 
     def __init__(self, client: SyncPrefectClient, *, config: Path, project: str) -> None:
-        self._client, self._config, self._project = client, config, project
+        self._client, self._config, self.project = client, config, project
 
     def look(self, run: str) -> Seen | None:
         """Its state; None when Prefect does not know it."""
@@ -64,17 +64,17 @@ class PrefectRuns:
         """A run for this attempt at the cycle: the same one, however often this is asked."""
         with _unavailable_is_told():
             try:
-                deployment = self._client.read_deployment_by_name(f"cycle/{self._project}")
+                deployment = self._client.read_deployment_by_name(f"cycle/{self.project}")
             except ObjectNotFound:
                 raise ToolUnavailable(
-                    f"Prefect has no deployment cycle/{self._project}; make it with 'alloop deploy'"
+                    f"Prefect has no deployment cycle/{self.project}; make it with 'alloop deploy'"
                 ) from None
             run = self._client.create_flow_run_from_deployment(
                 deployment.id,
                 parameters={"config": str(self._config), "cycle": cycle, "attempt": attempt},
-                idempotency_key=f"{self._project}:{cycle}:{attempt}",
+                idempotency_key=f"{self.project}:{cycle}:{attempt}",
                 name=f"cycle-{cycle}-attempt-{attempt}",
-                tags=[f"project:{self._project}", f"cycle:{cycle}"],
+                tags=[f"project:{self.project}", f"cycle:{cycle}"],
             )
         return str(run.id)
 

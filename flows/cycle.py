@@ -87,7 +87,7 @@ def _walk(config: str, turn: Turn, card: str | None) -> str:
 @contextmanager
 def _occupied(card: str | None) -> Iterator[None]:
     """Have the card to oneself; strictly: a limit that nobody made, or whose slot was lost, is an error."""
-    if card is None:
+    if not card:
         yield
         return
     with concurrency(card, occupy=1, strict=True):

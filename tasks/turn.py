@@ -29,6 +29,8 @@ ASLEEP_S = 365 * 24 * 3600
 PATIENCE_S = 90.0
 """How long to wait for the process that lived in this attempt before: it may still be leaving."""
 LOOK_AGAIN_S = 0.5
+BY_SCHEDULE = "auto-scheduled"
+"""The tag that Prefect's scheduler gives its runs."""
 
 
 class NotOurTurn(Exception):
@@ -95,7 +97,7 @@ def _open(ws: Workspace, run: FlowRun) -> tuple[int, int]:
     except LoopError as error:  # an empty pool, a loop on hold: nothing failed, and there is nothing to do
         raise NotOurTurn(str(error)) from error
     newest = ws.ledger.attempts.newest(cycle)
-    if newest is not None and (run.auto_scheduled or newest.alive):
+    if newest is not None and (BY_SCHEDULE in run.tags or newest.alive):
         raise NotOurTurn(f"cycle {cycle} is in the hands of run {newest.run or 'that is being started'}")
     number = newest.number + 1 if newest else 1  # what a person starts takes over from a run that sleeps or is dead
     if not ws.ledger.attempts.begin(cycle, number, run=str(run.id)):

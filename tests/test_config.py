@@ -124,7 +124,7 @@ def test_nothing_changes_once_it_is_loaded(tmp_path: Path) -> None:
         ("[loop]\ncontrol_share = 1", "'loop.control_share' is 1: Input should be less than 1"),
         (
             "[annotation]\ntool = 'fodler'",
-            "'annotation.tool' is 'fodler': Input should be 'simulated', 'folder' or 'label-studio'",
+            "'annotation.tool' is 'fodler': Input should be 'simulated', 'folder', 'label-studio' or 'cvat'",
         ),
         ("[switching]\nrule = 'never'", "'switching.rule' is 'never': "),
         ("[sla.stage_hours]\nretrain = 'long'", "'sla.stage_hours.retrain' is 'long': Input should be a valid number"),

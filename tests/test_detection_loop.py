@@ -25,7 +25,7 @@ def test_a_detector_goes_round_to_its_decisions(tmp_path: Path, task: Task, metr
         run(ws, 3)
         rows = summarise(ws).cycles
         assert [replay_batch(ws, number) for number in range(3)] == [()] * 3
-    assert [row.decision.action for row in rows][0] is Action.START
+    assert rows[0].decision.action is Action.START
     assert {row.evaluation.metric for row in rows} == {metric}
     assert rows[-1].evaluation.points > 60
     assert rows[1].lift is not None

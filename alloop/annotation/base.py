@@ -14,7 +14,10 @@ class AnnotationTool(Protocol):
     name: str
 
     def push(self, batch: Batch) -> Mapping[str, str]:
-        """Put the batch into the annotators' queue in order of rank; {sample id: task ref}. Twice is once."""
+        """Put the batch into the annotators' queue in order of rank; {sample id: task ref}. Twice is once.
+
+        One for several `annotators` is one task that so many different people answer. What people see is `shown`.
+        """
 
     def changed_since(self, cursor: str) -> Changes:
         """All labels that are new or changed since `cursor` ("" is the beginning), and the next cursor."""

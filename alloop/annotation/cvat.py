@@ -94,6 +94,11 @@ class CvatTool:
                 task = make(api, project, batch, people=people, job_size=self._place.job_size)
                 attach(api, task, urls)
                 found |= self._taken_up(api, task, batch, names=names)
+        lost = [item.sample.id for item in batch.items if item.sample.id not in found]
+        if lost:
+            raise ConfigError(
+                f"CVAT shows no frame for {len(lost)} samples ({lost[0]}, ...); delete the batch's tasks there"
+            )
         return {item.sample.id: found[item.sample.id] for item in batch.items}
 
     def changed_since(self, cursor: str) -> Changes:

@@ -130,12 +130,11 @@ def _read_rectangle(name: str, shape: Record, size: Size) -> Box:
         raise BadLabel(f"a rectangle has {len(shape['points'])} numbers instead of 4; draw it again")
     x0, y0, x1, y1 = shape["points"]
     turn = math.radians(shape.get("rotation") or 0.0)
-    if not turn:
-        return _around(name, [(x0, y0), (x1, y1)], size)
-    middle = np.array([x0 + x1, y0 + y1]) / 2  # CVAT turns about it, clockwise
-    corners = np.array([(x0, y0), (x1, y0), (x1, y1), (x0, y1)]) - middle
-    turned = corners @ np.array([[math.cos(turn), math.sin(turn)], [-math.sin(turn), math.cos(turn)]]) + middle
-    return _around(name, [(float(x), float(y)) for x, y in turned], size)
+    along, across = abs(math.cos(turn)), abs(math.sin(turn))
+    width, height = along * (x1 - x0) + across * (y1 - y0), across * (x1 - x0) + along * (y1 - y0)
+    middle = ((x0 + x1) / 2, (y0 + y1) / 2)  # CVAT turns about it
+    ends = [(middle[0] + side * width / 2, middle[1] + side * height / 2) for side in (-1, 1)]
+    return _around(name, ends, size)
 
 
 def _read_polygon(name: str, shape: Record, size: Size) -> Box:

@@ -11,23 +11,31 @@ from alloop.errors import BadImage, ConfigError
 from alloop.nouns import Sample
 from alloop.signing import Signer
 
-__all__ = ["ImageUrl", "local_files", "signed"]
+__all__ = ["ImageUrl", "local_files", "reached_at", "signed"]
 
 ImageUrl = Callable[[Sample], str]
 WEB = ("http://", "https://")
 
 
-def signed(project: str, service: ServiceSection, clock: Clock) -> ImageUrl:
-    """Addresses of `alloop serve` that expire; ConfigError without a key to sign them with."""
+def signed(project: str, service: ServiceSection, clock: Clock, *, suffix: str = "") -> ImageUrl:
+    """Addresses of `alloop serve` that expire; ConfigError without a key to sign them with.
+
+    `suffix` is put after the sample's id, for tools that take only what is called like an image.
+    """
     if service.signing_key is None:
         raise ConfigError(
             "browsers get images under signed addresses, and there is no key to sign them; set "
             'ALLOOP_SERVICE__SIGNING_KEY (python -c "import secrets; print(secrets.token_hex(32))")'
         )
-    base = (service.public_url or f"http://{service.host}:{service.port}").rstrip("/")
+    base = reached_at(service)
     signer = Signer(project, service.signing_key.get_secret_value().encode())
     good_for = timedelta(days=service.image_days)
-    return lambda sample: base + signer.path(sample.id, expires=clock.now() + good_for)
+    return lambda sample: base + signer.path(sample.id, expires=clock.now() + good_for).replace("?", f"{suffix}?", 1)
+
+
+def reached_at(service: ServiceSection) -> str:
+    """Where others reach `alloop serve`, without a slash at the end."""
+    return (service.public_url or f"http://{service.host}:{service.port}").rstrip("/")
 
 
 def local_files(root: Path | None) -> ImageUrl:

@@ -31,6 +31,7 @@ from alloop.annotation.label_studio_tasks import (
     task_data,
     where,
 )
+from alloop.annotation.label_studio_webhook import Webhook, announce
 from alloop.errors import BadLabel, ConfigError
 from alloop.nouns import Batch, Changes, Prelabel, Sample, Task
 
@@ -52,7 +53,8 @@ class LabelStudioTool:
 
     `image_url` gives the address from which the annotator's browser loads a sample: http(s) with
     Access-Control-Allow-Origin, a path that Label Studio serves itself, or a data URI. `size_of` gives the (width,
-    height) in pixels of samples. A task's ref is its id there, a label's ref that of its annotation.
+    height) in pixels of samples. `webhook` is told of answers from the next push on. A task's ref is its id there, a
+    label's ref that of its annotation.
 
     ToolUnavailable when the server does not answer; ConfigError when it refuses, or when the project's controls are
     not those of `task` and `labels`.
@@ -61,13 +63,20 @@ class LabelStudioTool:
     name = "label_studio"
 
     def __init__(
-        self, server: Server, title: str, *, form: Form, image_url: Callable[[Sample], str], size_of: SizeOf
+        self,
+        server: Server,
+        title: str,
+        *,
+        form: Form,
+        image_url: Callable[[Sample], str],
+        size_of: SizeOf,
+        webhook: Webhook | None = None,
     ) -> None:
         if len(title) < SHORTEST:
             raise ConfigError(f"the project title {title!r} is too short for Label Studio; give it {SHORTEST} letters")
         check_labels(form.labels)
         self._server, self._title, self._form = server, title, form
-        self._image_url, self._size_of = image_url, size_of
+        self._image_url, self._size_of, self._webhook = image_url, size_of, webhook
 
     def push(self, batch: Batch) -> Mapping[str, str]:
         """Put the batch into the queue before all older ones, by rank; {sample id: task id}. Twice is once.
@@ -90,6 +99,8 @@ class LabelStudioTool:
             if missing:
                 found = of_batch(api, project["id"], batch)
             renew(api, project["id"], version, lambda _: {})
+            if self._webhook is not None:
+                announce(api, project["id"], self._webhook)
         return {item.sample.id: str(found[item.sample.id]) for item in batch.items if item.sample.id in found}
 
     def changed_since(self, cursor: str) -> Changes:

@@ -21,7 +21,8 @@ def answers(draw, start, *, annotators):
     for ref in range(draw(st.integers(0, 8))):
         sample, annotator = draw(st.sampled_from(POOL + HELD + KNOWN + STRANGE)), draw(st.sampled_from(annotators))
         for minute in draw(st.sets(st.integers(0, 30), min_size=1, max_size=2)):
-            outcome, deleted = draw(st.sampled_from(Outcome)), draw(st.sampled_from([False, False, True]))
+            outcome = draw(st.sampled_from([*[Outcome.LABELLED] * 5, *Outcome]))
+            deleted = draw(st.sampled_from([False] * 4 + [True]))
             labelled = outcome is Outcome.LABELLED and not deleted
             human = annotator not in ("", "v0")
             says = draw(st.sampled_from([CAT, DOG, None] if labelled and human else [MACHINE, None]))

@@ -205,6 +205,16 @@ def test_a_sample_that_two_rejected_and_one_labelled_later_is_labelled(loop, tel
     assert loop.ledger.batches.outcomes(0) == {"a": Outcome.REJECTED}
 
 
+def test_two_who_are_asked_anew_are_not_outvoted_by_those_of_long_ago(loop, tell, close):
+    loop.add("a")
+    loop.ask("a", shared="a")
+    tell("a", "ann=rejected bob=rejected")
+    close()
+    loop.ask("a", shared="a")
+    tell("a", "carl=cat dave=cat", minute=5)
+    assert close() == {"a": Outcome.LABELLED}
+
+
 def test_every_answer_counts_as_hours_and_is_given(loop, tell, close):
     loop.add("ab")
     loop.ask("ab", shared="a")

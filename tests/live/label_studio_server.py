@@ -90,8 +90,8 @@ class LabelStudioServer:
         return answer.status_code == 200 and answer.json()["email"] == EMAIL
 
 
-def start_copy(venv: Path, home: Path) -> LabelStudioServer:
-    """A started server in `home` with an empty database; the first time ever it takes 40 s to migrate one."""
+def template_of(venv: Path) -> Path:
+    """A data folder with an empty database, made the first time ever, which takes 40 s."""
     template = venv / "alloop-template"
     if not template.exists():
         fresh = template.with_name(f"alloop-template.{os.getpid()}")
@@ -99,7 +99,12 @@ def start_copy(venv: Path, home: Path) -> LabelStudioServer:
         cold.start()
         cold.stop()
         fresh.rename(template)
-    shutil.copytree(template, home)
+    return template
+
+
+def start_copy(venv: Path, home: Path) -> LabelStudioServer:
+    """A started server in `home` with an empty database."""
+    shutil.copytree(template_of(venv), home)
     server = LabelStudioServer(venv, home)
     server.start()
     return server

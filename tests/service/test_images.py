@@ -61,6 +61,11 @@ def test_a_signed_address_gives_the_very_bytes(service, pool):
     assert (answer.status_code, answer.content) == (200, encoded())
 
 
+def test_an_address_that_ends_like_a_picture_is_the_same_image(service, pool):
+    answer = service.get(path(pool()).replace("?", ".jpg?"))
+    assert (answer.status_code, answer.content) == (200, encoded())
+
+
 def test_browsers_may_show_it_in_another_page_and_do_nothing_else_with_it(service, pool):
     headers = service.get(path(pool()), headers={"Origin": "http://label-studio"}).headers
     assert headers["Access-Control-Allow-Origin"] == "*"
