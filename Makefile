@@ -1,11 +1,12 @@
 # make demo · make test · make check        everything is installed into .venv on the way
 # make test-live                            the same for a real Label Studio, in an environment of its own
+# make soak                                 three cycles of `alloop up` while its processes are killed one after another
 
 PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: install demo demo-detect test test-live check bench clean
+.PHONY: install demo demo-detect test test-live soak check bench clean
 LABEL_STUDIO := .venv-label-studio
 
 install: .venv/installed.stamp
@@ -38,6 +39,9 @@ check: install
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: install
+	$(BIN)/python -m pytest -n 0 -s --timeout 600 tests/soak
 
 bench: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --constraint constraints.txt

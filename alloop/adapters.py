@@ -2,14 +2,14 @@
 
 import difflib
 import importlib
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from alloop.acquisition.contract import Need
 from alloop.acquisition.options import Options
 from alloop.acquisition.strategies import find_strategy
 from alloop.annotation.base import AnnotationTool
 from alloop.clock import Clock
-from alloop.config import Config, ModelSection
+from alloop.config import Config, LabelStudioSection, ModelSection
 from alloop.errors import AlloopError, ConfigError
 from alloop.ledger import Ledger
 from alloop.models.base import MaskModel, Model
@@ -17,7 +17,10 @@ from alloop.nouns import Task
 from alloop.sla import Limits
 from alloop.switching import Rules
 
-__all__ = ["anchored", "check", "make_mask_model", "make_model", "make_tool", "options_of"]
+if TYPE_CHECKING:
+    from alloop.annotation.label_studio_client import Server
+
+__all__ = ["anchored", "check", "label_studio_server", "make_mask_model", "make_model", "make_tool", "options_of"]
 
 KINDS = ("classifier", "frozen", "yolo")
 """The models that alloop brings."""
@@ -70,9 +73,13 @@ def options_of(config: Config) -> Options:
 
 
 def anchored(config: Config) -> ModelSection:
-    """`[model]` with its weights found from the folder of alloop.toml."""
-    weights = config.model.weights
-    return config.model.model_copy(update={"weights": config.root / weights}) if weights else config.model
+    """`[model]` with its files, weights and an architecture's yaml, found from the folder of alloop.toml."""
+    section, found = config.model, dict[str, Any]()
+    if section.weights:
+        found["weights"] = config.root / section.weights
+    if section.architecture.endswith((".yaml", ".yml")):
+        found["architecture"] = str(config.root / section.architecture)
+    return section.model_copy(update=found)
 
 
 def make_model(config: Config) -> Model:
@@ -141,26 +148,33 @@ def make_tool(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
     return FolderTool(folder, labels=project.labels, task=project.task, images=section.folder.images)
 
 
-def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
-    from alloop.annotation.image_urls import local_files, reached_at, signed
-    from alloop.annotation.label_studio import LabelStudioTool
+def label_studio_server(section: LabelStudioSection) -> "Server":
+    """The server that `[annotation.label_studio]` names; ConfigError without a token."""
     from alloop.annotation.label_studio_client import Server
-    from alloop.annotation.label_studio_results import Form
-    from alloop.annotation.label_studio_webhook import webhook_at
 
-    section, project, service = config.annotation.label_studio, config.project, config.service
     if section.token is None:
         raise ConfigError(
             "Label Studio asks for a token; copy it from Account & Settings there into "
             "ALLOOP_ANNOTATION__LABEL_STUDIO__TOKEN"
         )
+    return Server(section.url, section.token)
+
+
+def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
+    from alloop.annotation.image_urls import local_files, reached_at, signed
+    from alloop.annotation.label_studio import LabelStudioTool
+    from alloop.annotation.label_studio_results import Form
+    from alloop.annotation.label_studio_webhook import webhook_at
+
+    section, project, service = config.annotation.label_studio, config.project, config.service
+    server = label_studio_server(section)
     if section.images == "local-files":
         image_url = local_files(config.root / section.local_root if section.local_root else None)
     else:
         image_url = signed(project.name, service, clock)
     secret = service.webhook_secret
     return LabelStudioTool(
-        Server(section.url, section.token),
+        server,
         section.project or project.name,
         form=Form(project.task, project.labels),
         image_url=image_url,

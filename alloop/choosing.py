@@ -2,7 +2,8 @@
 
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +16,7 @@ from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, r
 from alloop.committee import scored_by
 from alloop.config import LoopSection
 from alloop.errors import BadImage
+from alloop.models.base import Model
 from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Sample, Task, TrainingLabel
 from alloop.pool_scores import is_readable, quarantine
 from alloop.prelabels import propose
@@ -68,16 +70,17 @@ def _choice(ws: Workspace, cycle: int) -> Choice:
     champion = scored_by(ws.ledger, cycle)
     control = 0 if champion is None else control_size(ws.config.loop, record.nominal)
     gone = ws.ledger.samples.away()  # set aside since it was scored
-    drawn = random_rows(files, control, ws.dice(cycle, "control"), without=gone)
-    items = _items(ws, drawn, Lane.CONTROL, champion)
-    top, facts = Shortlist.nothing(), dict[str, Any]()
-    if record.nominal > control:
-        strategy, rng = ws.strategy(record.strategy), ws.dice(cycle, "select")
-        top = _shortlist(ws, strategy, files, record.nominal - control, gone | frozenset(drawn.ids), rng)
-        look = _readable_candidates(ws, cycle, strategy, top)
-        chosen, facts = strategy.select(look.candidates, record.nominal - control, rng), look.facts
-        items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
-        items = [replace(item, evidence=look.evidence.get(item.sample.id, ())) for item in items]
+    drawn, top = random_rows(files, control, ws.dice(cycle, "control"), without=gone), Shortlist.nothing()
+    strategy, rng, size = ws.strategy(record.strategy), ws.dice(cycle, "select"), record.nominal - control
+    if size:
+        top = _shortlist(ws, strategy, files, size, gone | frozenset(drawn.ids), rng)
+    with _telling_lost(ws, [*drawn.ids, *top.ids]):
+        items, facts = _items(ws, drawn, Lane.CONTROL, champion), dict[str, Any]()
+        if size:
+            look = _candidates(ws, cycle, strategy, top)
+            chosen, facts = strategy.select(look.candidates, size, rng), look.facts
+            items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
+            items = [replace(item, evidence=look.evidence.get(item.sample.id, ())) for item in items]
     items = _shared(ws, cycle, items) + _disputed_items(ws, cycle, without=gone) + _holdout_items(ws, cycle)
     return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top), facts)
 
@@ -119,12 +122,14 @@ def _shortlist(
     return shortlist(files, wanted, rng, without=without, reweigh=reweigh)
 
 
-def _readable_candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Look:
+@contextmanager
+def _telling_lost(ws: Workspace, ids: Sequence[str]) -> Iterator[None]:
+    """_Lost instead of BadImage where some of these samples, but not all, cannot be read any more."""
     try:
-        return _candidates(ws, cycle, strategy, top)
+        yield
     except BadImage as error:
-        lost = [sample for sample in ws.ledger.samples.get(top.ids).values() if not is_readable(sample)]
-        if 0 < len(lost) < len(top):
+        lost = [sample for sample in ws.ledger.samples.get(ids).values() if not is_readable(sample)]
+        if 0 < len(lost) < len(ids):
             raise _Lost(lost) from error
         raise  # all of them: it is the storage that is missing; none: what cannot be read was labelled before
 
@@ -150,7 +155,7 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
         groups=_group_numbers(samples) if Need.GROUPS in needs else None,
         labelled=_unit(model.predict([x.sample for x in labels], embeddings=True).embeddings) if labels else None,
         labelled_class=_classes(ws, labels),
-        flagged=_unit(model.predict(flagged, embeddings=True).embeddings) if flagged else None,
+        flagged=_embedded(model, flagged),
         is_empty=top.p1 < FLOOR if champion is not None and ws.config.project.task is not Task.CLASSIFY else None,
     )
     return look_closer(ws, cycle, candidates, strategy=strategy, samples=samples)
@@ -162,6 +167,19 @@ def _classes(ws: Workspace, labels: Sequence[TrainingLabel]) -> Integers | None:
         return None
     column = {name: index for index, name in enumerate(ws.config.project.labels)}
     return np.array([column[str(label.content.class_name)] for label in labels], dtype=np.int64)
+
+
+def _embedded(model: Model, flagged: Sequence[Sample]) -> Floats | None:
+    """Embeddings (F, D) of what people called unclear and did not delete for it; None of nothing."""
+    if not flagged:
+        return None
+    try:
+        return _unit(model.predict(flagged, embeddings=True).embeddings)
+    except BadImage:
+        kept = [sample for sample in flagged if is_readable(sample)]
+        if len(kept) == len(flagged):
+            raise
+        return _embedded(model, kept)
 
 
 def _unit(embeddings: Floats | None) -> Floats:

@@ -11,11 +11,16 @@ import typer
 
 from alloop.commands.backtest import backtest
 from alloop.commands.checkout import has_flows, quiet_prefect
+from alloop.commands.cycle import cycle_cancel, cycle_pause, cycle_replay, cycle_resume
 from alloop.commands.demo import demo
+from alloop.commands.deploy import deploy
+from alloop.commands.doctor import doctor
 from alloop.commands.export import export
+from alloop.commands.model import model_rollback
 from alloop.commands.pool import pool_add, pool_status
 from alloop.commands.serve import assist, serve
 from alloop.commands.shown import HERE, ConfigOption, print_table
+from alloop.commands.up import up
 from alloop.errors import AlloopError, ConfigError, LabelsPending
 
 if TYPE_CHECKING:
@@ -41,10 +46,22 @@ app.add_typer(pool, name="pool")
 cycle = typer.Typer(help="One turn of the loop.", no_args_is_help=True)
 app.add_typer(cycle, name="cycle")
 
-for command in (backtest, demo, export, serve, assist):
+model = typer.Typer(help="The models that were trained.", no_args_is_help=True)
+app.add_typer(model, name="model")
+
+command: Callable[..., None]
+for command in (backtest, demo, deploy, doctor, export, serve, assist, up):
     app.command()(command)
-pool.command("add")(pool_add)
-pool.command("status")(pool_status)
+for group, name, command in (
+    (pool, "add", pool_add),
+    (pool, "status", pool_status),
+    (cycle, "pause", cycle_pause),
+    (cycle, "resume", cycle_resume),
+    (cycle, "cancel", cycle_cancel),
+    (cycle, "replay", cycle_replay),
+    (model, "rollback", model_rollback),
+):
+    group.command(name)(command)
 
 
 def main() -> None:
@@ -190,38 +207,6 @@ def report(
 
     with open_workspace(config) as ws:
         print(f"wrote {write_report(ws, out)}")
-
-
-@cycle.command("replay")
-def cycle_replay(
-    number: Annotated[int, typer.Argument(min=0, help="The number of a cycle whose batch was chosen.")],
-    config: ConfigOption = HERE,
-) -> None:
-    """Choose a cycle's batch again from its stored scores and seed, and tell what differs."""
-    from alloop.choosing import replay_batch
-    from alloop.workspace import open_workspace
-
-    with open_workspace(config) as ws:
-        ws.ledger.cycles.get(number)
-        differs = replay_batch(ws, number)
-        size = len(ws.ledger.batches.get(number).items)
-    for difference in differs:
-        print(difference)
-    if differs:
-        raise typer.Exit(1)
-    print(f"identical: {size} samples")
-
-
-@app.command()
-def doctor(config: ConfigOption = HERE) -> None:
-    """Check configuration, ledger, images, model files and Prefect; say what to do about each fault."""
-    from alloop.doctor import diagnose
-
-    findings = diagnose(config)
-    for finding in findings:
-        print(f"{'ok ' if finding.ok else 'BAD'}  {finding.what}: {finding.says}")
-    if not all(finding.ok for finding in findings):
-        raise typer.Exit(1)
 
 
 @app.command()

@@ -111,10 +111,10 @@ def gather_evidence(ws: Workspace, cycle: int) -> Evidence:
 
 
 def _lift(ws: Workspace, cycle: int) -> Lift | None:
-    """Points from the previous challenger to this one; none in the first cycle."""
-    if cycle == 0:
+    """Points from the last challenger that was measured to this one; none for the first."""
+    before, now = _challenger_before(ws, cycle), ws.ledger.models.of(cycle)[0]
+    if before is None:
         return None
-    before, now = (ws.ledger.models.of(number)[0] for number in (cycle - 1, cycle))
     sd = ws.config.switching.seed_sd_points
     return lift(
         results_of(ws, now),
@@ -122,6 +122,15 @@ def _lift(ws: Workspace, cycle: int) -> Lift | None:
         ws.dice(cycle, "lift"),
         seed_sd_points=_seed_sd(ws) if sd is None else sd,
     )
+
+
+def _challenger_before(ws: Workspace, cycle: int) -> ModelVersion | None:
+    """The newest earlier challenger with an evaluation: a cycle that was cancelled may have none."""
+    for number in range(cycle - 1, -1, -1):
+        found = ws.ledger.models.of(number)[:1]
+        if found and ws.ledger.models.evaluation(found[0].name) is not None:
+            return found[0]
+    return None
 
 
 def results_of(ws: Workspace, version: ModelVersion) -> Results:

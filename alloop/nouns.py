@@ -78,6 +78,7 @@ class Action(StrEnum):
     SWITCH = "switch"
     HOLD = "hold"
     STOP = "stop"
+    CANCEL = "cancel"
 
 
 @dataclass(frozen=True)

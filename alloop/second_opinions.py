@@ -8,11 +8,11 @@ import numpy as np
 from alloop.acquisition.box_disagreement import MaskBoxes, boxes_apart, calibrate_quality, masks_apart
 from alloop.errors import ConfigError
 from alloop.images import read_image
-from alloop.models.base import DetectionModel, Masks
+from alloop.models.base import DetectionModel, Masks, Model
 from alloop.nouns import Detections, Evidence, ModelVersion, Sample
 from alloop.workspace import Workspace
 
-__all__ = ["Doubted", "masks_apart_from", "mirrored_apart", "rivals_apart"]
+__all__ = ["Doubted", "masks_apart_from", "mirrored_apart", "require_opinions", "rivals_apart"]
 
 Doubted = tuple[float, tuple[Evidence, ...]]
 """How far the opinions about an image are apart, and where in it."""
@@ -42,7 +42,7 @@ def _detections(ws: Workspace, version: ModelVersion, samples: Sequence[Sample])
 
 def mirrored_apart(ws: Workspace, version: ModelVersion, samples: Sequence[Sample]) -> list[Doubted]:
     """A detector against itself on the same images flipped left to right."""
-    model = _detector(ws, version)
+    model = _looking_twice(ws.model(version), ws.config.committee.kind)
     found = list[Doubted]()
     for start in range(0, len(samples), PIECE):
         some = samples[start : start + PIECE]
@@ -76,11 +76,18 @@ def _around(found: Masks) -> MaskBoxes:
     return MaskBoxes.around(found.masks, found.quality, found.stability)
 
 
-def _detector(ws: Workspace, version: ModelVersion) -> DetectionModel:
-    model = ws.model(version)
+def require_opinions(ws: Workspace) -> None:
+    """ConfigError or MissingExtra when the second opinion that `[committee]` names cannot be asked."""
+    if ws.config.committee.kind == "views":
+        _looking_twice(ws.new_model(), ws.config.committee.kind)
+    elif ws.config.committee.kind != "models":
+        ws.mask_model()
+
+
+def _looking_twice(model: Model, kind: str) -> DetectionModel:
     if isinstance(model, DetectionModel):
         return model
     raise ConfigError(
-        f"a {type(model).__name__} cannot look at mirrored images, which [committee] kind '{ws.config.committee.kind}' "
+        f"a {type(model).__name__} cannot look at mirrored images, which [committee] kind '{kind}' "
         "needs; give it predict_mirrored, or set kind to models"
     )

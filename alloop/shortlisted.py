@@ -7,8 +7,10 @@ from typing import Any
 from alloop.acquisition.contract import Candidates, Need, Strategy
 from alloop.acquisition.unclear import is_predictor_on
 from alloop.committee import ask_committee, scored_by
+from alloop.errors import ConfigError
 from alloop.gradients import gradients_within, require_gradients
-from alloop.nouns import Evidence, Sample
+from alloop.nouns import Evidence, Sample, Task
+from alloop.second_opinions import require_opinions
 from alloop.workspace import Workspace
 
 __all__ = ["Look", "look_closer", "refuse_unfit"]
@@ -24,9 +26,20 @@ class Look:
 
 
 def refuse_unfit(ws: Workspace, strategy: Strategy) -> None:
-    """Raise ConfigError when the project's model cannot give what the strategy needs, before any work is done."""
+    """Raise ConfigError when the project's model or committee cannot give what the strategy needs, before any work is done.
+
+    A detector's settings are looked at for the whole ladder: people would have worked for it when its turn comes.
+    """
     if Need.GRADIENTS in strategy.needs:
         require_gradients(ws.new_model())
+    if ws.config.project.task is Task.CLASSIFY:
+        return
+    if ws.options.box_score == "mask-doubt" and ws.config.project.task is not Task.SEGMENT:
+        raise ConfigError(
+            "box_score 'mask-doubt' needs masks, and the task is detect; set acquisition.box_score to 'doubt'"
+        )
+    if any(Need.COMMITTEE in one.needs for one in (strategy, *map(ws.strategy, ws.config.loop.ladder))):
+        require_opinions(ws)
 
 
 def look_closer(

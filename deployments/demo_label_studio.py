@@ -19,7 +19,7 @@ from threading import Event, Thread
 from alloop.commands.checkout import quiet_prefect
 from alloop.config import load_config
 from alloop.cycle import decision_of, open_cycle, walk
-from alloop.errors import AlloopError
+from alloop.errors import AlloopError, LoopError
 from alloop.progress import shown_progress
 from alloop.workspace import Workspace, open_workspace
 from deployments.demo_people import answers_to, label_everything, project_number
@@ -144,9 +144,12 @@ class Beside(Thread):
             _thread.interrupt_main()
 
     def check(self) -> None:
-        """Raise what went wrong, if anything did."""
+        """LoopError when something went wrong."""
         if self._fault is not None:
-            raise self._fault
+            told = f"{type(self._fault).__name__}: {self._fault}"
+            raise LoopError(
+                f"nobody could be asked to label ({told}); read the logs beside alloop.toml"
+            ) from self._fault
 
 
 def _invite(url: str, keys: Keys) -> People:
@@ -192,7 +195,7 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=Path("demo-label-studio-out"), help="where to put everything")
     parser.add_argument("--simulate", action="store_true", help="let a program label, and end after one cycle")
     parser.add_argument("--no-webhook", action="store_true", help="let the loop find answers on its timer only")
-    parser.add_argument("--batch", type=int, default=BATCH, help="how many images are asked for in a cycle")
+    parser.add_argument("--batch", type=int, default=BATCH, help="how many images a cycle asks for, in a new folder")
     asked = parser.parse_args()
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
     signal.signal(signal.SIGTERM, signal.default_int_handler)

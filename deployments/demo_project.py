@@ -75,8 +75,10 @@ def keys_of(out: Path) -> Keys:
     made = [secrets.token_hex(length) for length in (6, 20, 16, 32)]
     keys = Keys("demo@alloop.test", *made)
     out.mkdir(parents=True, exist_ok=True)
-    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as told:
+    fresh = out / f".keys.json.{os.getpid()}"
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as told:
         json.dump(asdict(keys), told)
+    fresh.replace(file)
     return keys
 
 

@@ -35,15 +35,25 @@ def look(ws: Workspace, runs: Runs, *, watch_s: float) -> Remedy:
     """Take in answers, then do what the open cycle needs of Prefect; what that was."""
     cycle = _open_cycle(ws)
     if cycle is None:
-        return Remedy.LEAVE
+        return _open_again(ws, runs)
     try:
         take_in(ws, cycle)
     except AlloopError as error:  # the tool may be away, and the run may need something all the same
         log.warning("%s", error)
     attempt = ws.ledger.attempts.newest(cycle)
-    if attempt is None:
-        return Remedy.LEAVE  # `alloop run` has it in hand, or the next scheduled run will
+    if attempt is None:  # `alloop run` has it in hand, or the next scheduled run will
+        return _open_again(ws, runs)
     return _mend(ws, runs, attempt, watch_s=watch_s)
+
+
+def _open_again(ws: Workspace, runs: Runs) -> Remedy:
+    """Repeat the run that was to open a cycle and crashed before it did: its schedule may name it once a week only."""
+    crashed = runs.crashed_last()
+    if crashed is None or ws.ledger.attempts.of_run(crashed) is not None:
+        return Remedy.LEAVE
+    log.info("run %s crashed before it opened a cycle, and is repeated", crashed)
+    runs.repeat(crashed)
+    return Remedy.START
 
 
 def take_in(ws: Workspace, cycle: int) -> None:
@@ -51,15 +61,13 @@ def take_in(ws: Workspace, cycle: int) -> None:
     finished = _finished(ws, cycle)
     if "push_to_annotation" not in finished or "wait_for_labels" in finished:
         return
-    newest = ws.ledger.hints.newest()
     try:
         loop.wait_for_labels(ws, cycle)
     except LabelsPending:
         if isinstance(ws.clock, VirtualClock):
             ws.clock.sleep(ws.config.loop.poll_s)  # nobody else lets time pass for simulated people
-    except (LeaseHeld, LeaseLost):
-        return
-    ws.ledger.hints.handle(newest)
+    except (LeaseHeld, LeaseLost) as held:
+        log.debug("%s", held)  # the run itself is at it
 
 
 def _mend(ws: Workspace, runs: Runs, attempt: Attempt, *, watch_s: float) -> Remedy:

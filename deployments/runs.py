@@ -5,18 +5,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
 from uuid import UUID
 
 import httpx
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import (
+    DeploymentFilter,
+    DeploymentFilterId,
+    FlowRunFilter,
+    FlowRunFilterExpectedStartTime,
+)
 from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Crashed
 
 from alloop.errors import ToolUnavailable
 
-__all__ = ["PrefectRuns", "Runs", "Seen", "open_runs"]
+__all__ = ["Runs", "Seen", "open_runs"]
 
 
 @dataclass(frozen=True)
@@ -27,24 +33,8 @@ class Seen:
     for_s: float
 
 
-class Runs(Protocol):
-    """Runs of one project's cycles. ToolUnavailable when Prefect does not answer."""
-
-    def look(self, run: str) -> Seen | None:
-        """Its state; None when Prefect does not know it."""
-
-    def start(self, cycle: int, attempt: int) -> str:
-        """A run for this attempt at the cycle: the same one, however often this is asked."""
-
-    def resume(self, run: str) -> None:
-        """Wake a run that sleeps; nothing happens to another."""
-
-    def bury(self, run: str, why: str) -> None:
-        """Mark a run as crashed that cannot say so itself any more."""
-
-
-class PrefectRuns:
-    """The real ones, of the deployment `cycle/PROJECT`."""
+class Runs:
+    """The runs of the deployment `cycle/PROJECT`. ToolUnavailable when Prefect does not answer, or has no such deployment."""
 
     def __init__(self, client: SyncPrefectClient, *, config: Path, project: str) -> None:
         self._client, self._config, self.project = client, config, project
@@ -63,20 +53,36 @@ class PrefectRuns:
     def start(self, cycle: int, attempt: int) -> str:
         """A run for this attempt at the cycle: the same one, however often this is asked."""
         with _unavailable_is_told():
-            try:
-                deployment = self._client.read_deployment_by_name(f"cycle/{self.project}")
-            except ObjectNotFound:
-                raise ToolUnavailable(
-                    f"Prefect has no deployment cycle/{self.project}; make it with 'alloop deploy'"
-                ) from None
             run = self._client.create_flow_run_from_deployment(
-                deployment.id,
+                self._deployment(),
                 parameters={"config": str(self._config), "cycle": cycle, "attempt": attempt},
                 idempotency_key=f"{self.project}:{cycle}:{attempt}",
                 name=f"cycle-{cycle}-attempt-{attempt}",
                 tags=[f"project:{self.project}", f"cycle:{cycle}"],
             )
         return str(run.id)
+
+    def crashed_last(self) -> str | None:
+        """The newest run that was due, if it has crashed."""
+        with _unavailable_is_told():
+            due = FlowRunFilterExpectedStartTime.model_validate({"before_": datetime.now(UTC)})
+            newest = self._client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(expected_start_time=due),
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[self._deployment()])),
+                sort=FlowRunSort.EXPECTED_START_TIME_DESC,
+                limit=1,
+            )
+        return str(newest[0].id) if newest and newest[0].state_type is StateType.CRASHED else None
+
+    def repeat(self, run: str) -> None:
+        """A run in the place of one that a schedule had started: one only, however often this is asked."""
+        with _unavailable_is_told():
+            self._client.create_flow_run_from_deployment(
+                self._deployment(),
+                parameters={"config": str(self._config)},
+                idempotency_key=f"{self.project}:instead:{run}",
+                tags=["auto-scheduled"],
+            )
 
     def resume(self, run: str) -> None:
         """Wake a run that sleeps; nothing happens to another."""
@@ -88,12 +94,20 @@ class PrefectRuns:
         with _unavailable_is_told():
             self._client.set_flow_run_state(UUID(run), Crashed(message=why), force=True)
 
+    def _deployment(self) -> UUID:
+        try:
+            return self._client.read_deployment_by_name(f"cycle/{self.project}").id
+        except ObjectNotFound:
+            raise ToolUnavailable(
+                f"Prefect has no deployment cycle/{self.project}; make it with 'alloop deploy'"
+            ) from None
+
 
 @contextmanager
-def open_runs(*, config: Path, project: str) -> Iterator[PrefectRuns]:
+def open_runs(*, config: Path, project: str) -> Iterator[Runs]:
     """The runs of a project at the server that PREFECT_API_URL names."""
     with get_client(sync_client=True) as client:
-        yield PrefectRuns(client, config=config, project=project)
+        yield Runs(client, config=config, project=project)
 
 
 @contextmanager

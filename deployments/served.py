@@ -1,7 +1,6 @@
 """The deployments of one project as `alloop up` serves them: each run in a process of its own, with the code as it is then."""
 
 from collections.abc import Iterator
-from importlib.util import find_spec
 from pathlib import Path
 
 from prefect.deployments.runner import RunnerDeployment
@@ -10,6 +9,7 @@ from prefect.types.entrypoint import EntrypointType
 from alloop.config import Config
 from flows.backtest import backtest
 from flows.cycle import run_deployed_cycle
+from flows.sla_watch import sla_watch
 
 __all__ = ["CARD", "card_of", "deployments_of"]
 
@@ -30,12 +30,9 @@ def deployments_of(config: Config, *, cron: str) -> Iterator[RunnerDeployment]:
         entrypoint_type=module,
     )
     yield RunnerDeployment.from_flow(backtest, name, parameters=_backtest(config.root), entrypoint_type=module)
-    if find_spec("flows.sla_watch") is not None:
-        from flows.sla_watch import sla_watch
-
-        yield RunnerDeployment.from_flow(
-            sla_watch, name, cron=SLA_EVERY, parameters={"config": file}, entrypoint_type=module
-        )
+    yield RunnerDeployment.from_flow(
+        sla_watch, name, cron=SLA_EVERY, parameters={"config": file}, entrypoint_type=module
+    )
 
 
 def card_of(config: Config) -> str | None:

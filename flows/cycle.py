@@ -22,6 +22,9 @@ from tasks.wait_for_labels import look_for_labels, wait_for_labels
 
 __all__ = ["run_cycle", "run_deployed_cycle"]
 
+LEASE_S = 60
+"""How long a run that was killed goes on occupying the card: Prefect's least, where its default is five minutes."""
+
 
 @flow(name="cycle", flow_run_name="cycle-{cycle}", persist_result=False)
 def run_cycle(config: str, project: str, cycle: int, *, wait: bool = True) -> str | None:
@@ -90,5 +93,5 @@ def _occupied(card: str | None) -> Iterator[None]:
     if not card:
         yield
         return
-    with concurrency(card, occupy=1, strict=True):
+    with concurrency(card, occupy=1, strict=True, lease_duration=LEASE_S):
         yield

@@ -16,7 +16,7 @@ GIVEN = {name: f"given-{name}" for name in example()}
 FILE = read(GIVEN)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|AUTH|CREDENTIAL")
-OURS = ("prefect-server", "prefect-services", "deploy", "worker", "relay", "service", "pool", "label-studio")
+OURS = ("prefect-server", "prefect-services", "deploy", "worker", "relay", "service", "alloop", "label-studio")
 DOCKERFILES = sorted((CHECKOUT / "deployments").glob("Dockerfile*"))
 PREFECT_REDIS = {"PREFECT_REDIS_MESSAGING_URL"}
 """Read by the package prefect-redis (0.3.0, `RedisMessagingSettings`), so Prefect itself does not know it."""
@@ -122,7 +122,7 @@ def test_it_has_a_health_check_or_says_why_not(name):
 
 @pytest.mark.parametrize("name", SERVICES)
 def test_it_is_started_again_when_it_dies(name):
-    policies = {"deploy": "on-failure", "pool": "no"}
+    policies = {"deploy": "on-failure:5", "alloop": "no"}
     assert SERVICES[name]["restart"] == policies.get(name, "unless-stopped")
 
 
@@ -202,7 +202,7 @@ def test_every_image_of_others_has_a_version():
 @pytest.mark.parametrize("file", DOCKERFILES, ids=lambda file: file.name)
 def test_the_image_runs_as_nobody_special_and_has_a_health_check(file):
     text = file.read_text()
-    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE)[-1:] not in ([], ["root"])
+    assert re.findall(r"^USER (\w+)$", text, re.MULTILINE)[-1:] not in ([], ["root"], ["0"])
     assert re.search(r"^HEALTHCHECK ", text, re.MULTILINE)
     assert re.search(r"^ENTRYPOINT \[", text, re.MULTILINE)
 

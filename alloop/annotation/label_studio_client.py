@@ -98,13 +98,24 @@ class Api:
         """Change something."""
         return self._ask("PATCH", path, json=body)
 
+    def file(self, path: str) -> bytes | None:
+        """The bytes of a file that was uploaded; None when it is not there."""
+        response = self._send("GET", path)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        _refuse(response, self._url)
+        return response.content
+
     def _ask(self, method: str, path: str, *, ignoring: Collection[int] = (), **content: Any) -> Any:
+        response = self._send(method, path, **content)
+        return None if response.status_code in ignoring else _read(response, self._url)
+
+    def _send(self, method: str, path: str, **content: Any) -> httpx.Response:
         try:
-            response = self._client.request(method, self._url + path, **content)
+            return self._client.request(method, self._url + path, **content)
         except httpx.RequestError as error:
             what = f"Label Studio at {self._url} does not answer {method} {path} ({type(error).__name__})"
             raise ToolUnavailable(f"{what}; check that it runs, it is asked again") from None
-        return None if response.status_code in ignoring else _read(response, self._url)
 
 
 class Server:
@@ -136,6 +147,17 @@ def _is_address(url: str) -> bool:
 
 
 def _read(response: httpx.Response, url: str) -> Any:
+    """What an answer says as JSON."""
+    _refuse(response, url)
+    try:
+        return response.json() if response.content else None
+    except ValueError:
+        path = response.request.url.path
+        raise ConfigError(f"{url}{path} does not answer as Label Studio does; check the address") from None
+
+
+def _refuse(response: httpx.Response, url: str) -> None:
+    """Raise what an answer other than success means."""
     status, path = response.status_code, response.request.url.path
     if status >= 500 or status in (httpx.codes.REQUEST_TIMEOUT, httpx.codes.TOO_MANY_REQUESTS):
         raise ToolUnavailable(f"Label Studio at {url} answers {status} to {path}; see its log, it is asked again")
@@ -148,10 +170,6 @@ def _read(response: httpx.Response, url: str) -> Any:
         raise ConfigError(f"Label Studio at {url} has moved to {response.headers.get('location')}; write that address")
     if response.is_error:
         raise ConfigError(f"Label Studio at {url} refuses {path} ({status}: {_excerpt(response)}); check the project")
-    try:
-        return response.json() if response.content else None
-    except ValueError:
-        raise ConfigError(f"{url}{path} does not answer as Label Studio does; check the address") from None
 
 
 def _excerpt(response: httpx.Response) -> str:

@@ -11,14 +11,21 @@ from alloop.commands.shown import HERE, ConfigOption
 from alloop.formats.kinds import Format
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from alloop.config import Project
     from alloop.manifest import Source
+    from alloop.sample_store import SetAside
+    from alloop.workspace import Workspace
 
 __all__ = ["pool_add", "pool_status"]
 
+SHOWN = 20
+"""Refusals of a Label Studio project that are printed; all are in the ledger."""
+
 
 def pool_add(
-    source: Annotated[str, typer.Argument(help="A folder of images, or a CSV or Parquet manifest.")],
+    source: Annotated[str | None, typer.Argument(help="A folder of images, or a CSV or Parquet manifest.")] = None,
     labels: Annotated[
         Path | None, typer.Option(help="What people drew: a COCO file, or a YOLO or Pascal VOC folder.")
     ] = None,
@@ -26,32 +33,58 @@ def pool_add(
     holdout: Annotated[
         str | None, typer.Option(help="Of --labels: the split that measures, in data.yaml or by its folder's name.")
     ] = None,
+    label_studio: Annotated[
+        str | None, typer.Option("--from-label-studio", help="Instead of a source: the title or id of a project there.")
+    ] = None,
     config: ConfigOption = HERE,
     workers: Annotated[int, typer.Option(help="Processes that read images; 0 means one per core.")] = 0,
 ) -> None:
     """Add what is new; set aside what cannot be used, with a reason."""
-    from alloop.pool import add_to_pool
     from alloop.progress import shown_progress
-    from alloop.workspace import PoolStore, open_workspace
+    from alloop.workspace import open_workspace
 
     if labels is None and (kind or holdout):
         raise typer.BadParameter("--format and --holdout are about --labels; name them too")
+    if (source is None) == (label_studio is None) or (label_studio is not None and labels is not None):
+        raise typer.BadParameter("name a source, perhaps with --labels, or --from-label-studio and a project")
     with shown_progress() as progress, open_workspace(config) as ws:
-        project = ws.config.project
-        with _opened(source, labels, (kind, holdout), project) as opened:
-            added = add_to_pool(
-                opened,
-                store=PoolStore(ws),
-                labels=ws.manifest_labels,
-                task=project.task,
-                progress=progress,
-                workers=workers,
-            )
-    print(f"{added.added} added, {added.unchanged} known, {sum(added.aside.values())} set aside")
-    if labels is not None:
+        if label_studio is not None:
+            _move_in(ws.telling(progress), label_studio, workers=workers)
+            return
+        assert source is not None
+        with _opened(source, labels, (kind, holdout), ws.config.project) as opened:
+            _add(ws.telling(progress), opened, workers=workers, tell_labels=labels is not None)
+
+
+def _add(
+    ws: "Workspace", opened: "str | Source", *, workers: int, tell_labels: bool, refused: "Sequence[SetAside]" = ()
+) -> None:
+    """Add a source, and tell what became of it and of what was `refused` before."""
+    from alloop.pool import add_to_pool
+    from alloop.workspace import PoolStore
+
+    added = add_to_pool(
+        opened,
+        store=PoolStore(ws),
+        labels=ws.manifest_labels,
+        task=ws.config.project.task,
+        progress=ws.progress,
+        workers=workers,
+    )
+    print(f"{added.added} added, {added.unchanged} known, {sum(added.aside.values()) + len(refused)} set aside")
+    if tell_labels:
         print(f"{added.labelled} of {added.rows} have labels")
-    for refusal in added.examples:
+    for refusal in (*added.examples, *refused[:SHOWN]):
         print(f"  {refusal.uri} {refusal.reason}")
+
+
+def _move_in(ws: "Workspace", project: str, *, workers: int) -> None:
+    from alloop.moving_in import move_in
+    from alloop.workspace import PoolStore
+
+    with move_in(ws.config, project, progress=ws.progress) as source:
+        PoolStore(ws).set_aside(source.refused)
+        _add(ws, source, workers=workers, tell_labels=True, refused=source.refused)
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from alloop.ledger.decisions import Decisions
 from alloop.ledger.expiry import Expiry
 from alloop.ledger.hints import Hints
 from alloop.ledger.holdouts import Holdout
+from alloop.ledger.interventions import Interventions
 from alloop.ledger.labels import Labels
 from alloop.ledger.models import Models
 from alloop.ledger.samples import Samples
@@ -40,6 +41,7 @@ class Ledger:
     attempts: Attempts
     announcements: Announcements
     expiry: Expiry
+    interventions: Interventions
 
     def close(self) -> None:
         """Give the database connections back."""
@@ -75,6 +77,7 @@ def open_ledger(
         attempts=Attempts(database, project, wall=wall),
         announcements=Announcements(database, project, clock, wall=wall),
         expiry=Expiry(database, project, clock),
+        interventions=Interventions(database, project, clock, wall=wall),
     )
 
 

@@ -8,6 +8,7 @@ project ── sample ── set_aside          what there is to label, and what
          ├── decision ── continuation   what comes next, and a person's word to go on
          ├── attempt                    the deployed runs of a cycle, one after another
          ├── flag ── announcement       what the deadline asked to be told, and who was told
+         ├── intervention               what a person asked of it out of turn
          └── early_close                a batch that was closed before all had answered
    └── observation                      every version of every label that a tool told of
    └── verdict                          what the answers of several annotators came to
@@ -23,6 +24,7 @@ from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
+    Double,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -49,6 +51,7 @@ __all__ = [
     "HintRow",
     "HoldoutFreezeRow",
     "HoldoutItemRow",
+    "InterventionRow",
     "ModelVersionRow",
     "ObservationRow",
     "ProjectRow",
@@ -68,6 +71,7 @@ class Base(DeclarativeBase):
 
     type_annotation_map: ClassVar[dict[Any, Any]] = {
         datetime: UtcTime,
+        float: Double,
         Content: ContentJson,
         Prelabel: PrelabelJson,
         list[Evidence]: EvidenceJson,
@@ -423,6 +427,22 @@ class EarlyCloseRow(Base):
     cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     answered: Mapped[int]
     asked: Mapped[int]
+    at: Mapped[datetime]
+
+
+class InterventionRow(Base):
+    """What a person asked of a cycle, numbered in order: pause, resume or cancel; or `shown`, whose pre-labels tasks show.
+
+    `version` is that of the pre-labels.
+    """
+
+    __tablename__ = "intervention"
+    __table_args__ = (_of_cycle(),)
+    project: Mapped[str] = mapped_column(primary_key=True)
+    cycle: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    kind: Mapped[str]
+    version: Mapped[str | None]
     at: Mapped[datetime]
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 
 import pytest
@@ -205,6 +206,63 @@ def close_early(loop):
     return lambda: loop.ledger.expiry.close_early(0, answered=4, asked=5)
 
 
+def pause(loop):
+    loop.open()
+    return lambda: loop.ledger.interventions.pause(0)
+
+
+def resume(loop):
+    loop.open()
+    loop.ledger.interventions.pause(0)
+    return lambda: loop.ledger.interventions.resume(0)
+
+
+def half_answered(loop):
+    """A cycle with a frozen holdout, one answer and one sample open."""
+    loop.add("abc")
+    loop.ledger.holdout.freeze({}, digest="f" * 64, dropped=0)
+    loop.ask("ab")
+    loop.tell(loop.label("a"))
+
+
+def cancel(loop):
+    half_answered(loop)
+    return lambda: loop.ledger.interventions.cancel(0)
+
+
+def close(loop):
+    half_answered(loop)
+    loop.ledger.interventions.cancel(0)
+    made = Decision(0, Action.CANCEL, "margin", "margin", "cancelled by a person", 1.0)
+    return lambda: loop.ledger.interventions.close(made)
+
+
+def roll_back(loop):
+    loop.open()
+    lease = loop.walk_to("retrain")
+    for number, name in enumerate(("v1", "v0")):
+        loop.ledger.models.record(lease, replace(version(created_at=loop.clock.now()), name=name), replicate=number)
+    with loop.ledger.steps.finishing(lease):
+        pass
+    loop.ledger.models.record_evaluations(loop.begin("holdout_eval"), [], promote="v0", reason="first")
+    return lambda: loop.ledger.interventions.roll_back("v1", reason="rolled back by a person from v0")
+
+
+def show(loop):
+    loop.open()
+    return lambda: loop.ledger.interventions.show(0, "v0")
+
+
+def begin_attempt(loop):
+    loop.open()
+    return lambda: loop.ledger.attempts.begin(0, 1)
+
+
+def name_attempt(loop):
+    begin_attempt(loop)()
+    return lambda: loop.ledger.attempts.name(0, 1, "run")
+
+
 VERBS = {
     "samples.add": add,
     "samples.set_aside": set_aside,
@@ -232,6 +290,14 @@ VERBS = {
     "announcements.told": told,
     "announcements.give_back": give_back,
     "expiry.close_early": close_early,
+    "attempts.begin": begin_attempt,
+    "attempts.name": name_attempt,
+    "interventions.pause": pause,
+    "interventions.resume": resume,
+    "interventions.cancel": cancel,
+    "interventions.close": close,
+    "interventions.roll_back": roll_back,
+    "interventions.show": show,
 }
 READS = {
     "samples": {"away", "known", "sizes", "aside", "counts", "unlabelled", "everything", "get", "truths"},
@@ -256,6 +322,9 @@ READS = {
     "hints": {"newest", "waiting"},
     "announcements": {"untold"},
     "expiry": {"items", "early"},
+    "interventions": {"held_back", "shown"},
+    # a sleep counts each time, and of living only signs of life are left: see test_attempts.py
+    "attempts": {"newest", "of_run", "futile", "sleep", "living"},
 }
 
 

@@ -47,12 +47,20 @@ def start(venv, out):
     for process in started:
         process.kill()
         process.wait()
+        process.stdout.close()
 
 
 def left(out):
     """Processes that name the demo's folder, besides this one."""
     mine = [process for process in psutil.process_iter(["cmdline"]) if process.pid != os.getpid()]
     return [process for process in mine if any(str(out) in part for part in process.info["cmdline"] or ())]
+
+
+def all_gone(out):
+    deadline = time.monotonic() + 20
+    while left(out) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    return left(out) == []
 
 
 def test_simulated_people_finish_the_batch_and_retraining_begins_at_once(start, out):
@@ -69,21 +77,30 @@ def test_simulated_people_finish_the_batch_and_retraining_begins_at_once(start, 
 def test_a_person_is_told_where_to_label_and_ctrl_c_ends_everything(start, out):
     process = start("--batch", "12")
     told = ""
-    while "images wait at" not in told:
-        line = process.stdout.readline()
-        assert line, told
+    while "images wait at" not in told and (line := process.stdout.readline()):
         told += line
     place = re.search(r"12 images wait at (http://127\.0\.0\.1:\d+)/projects/(\d+)/data", told)
     with httpx.Client(base_url=place[1], headers={"Authorization": f"Token {TOKEN}"}, timeout=60) as client:
         task = client.get(f"/api/projects/{place[2]}/next").json()
     image = httpx.get(task["data"]["image"], timeout=10)
     assert (image.status_code, image.headers["content-type"]) == (200, "image/png")
+    prefect = re.search(r"Prefect +(\S+)/runs", told)[1]
+    page = httpx.get(f"{prefect}/runs", headers={"Accept": "text/html"}, timeout=10)
+    assert "<html" in page.text
+    (run,) = httpx.post(f"{prefect}/api/flow_runs/filter", json={}, timeout=10).json()
+    assert (run["name"], run["state_type"]) == ("cycle-1", "RUNNING")
     assert len(left(out)) >= 3
     process.send_signal(signal.SIGINT)
     ended, _ = process.communicate(timeout=60)
     assert process.returncode == 130
     assert "Traceback" not in ended
-    deadline = time.monotonic() + 10
-    while left(out) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert left(out) == []
+    assert all_gone(out)
+
+
+def test_killed_it_leaves_nothing_either(start, out):
+    process = start("--batch", "12")
+    while "images wait at" not in (line := process.stdout.readline()):
+        assert line
+    process.kill()
+    process.wait()
+    assert all_gone(out)

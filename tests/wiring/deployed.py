@@ -13,7 +13,7 @@ from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow
 
 from alloop.workspace import open_workspace
-from deployments.runs import PrefectRuns
+from deployments.runs import Runs
 from flows.cycle import run_deployed_cycle
 
 
@@ -24,7 +24,7 @@ class Deployed:
     config: Path
     client: SyncPrefectClient
     deployment: UUID
-    runs: PrefectRuns
+    runs: Runs
 
     def start(self, **parameters: Any) -> FlowRun:
         """What pressing "Run" in Prefect does."""
@@ -57,7 +57,7 @@ def deployed(config: Path) -> Iterator[Deployed]:
     with open_workspace(config) as ws, get_client(sync_client=True) as client:
         flow = client.create_flow(run_deployed_cycle)
         deployment = client.create_deployment(flow, ws.config.project.name, entrypoint="flows.cycle.run_deployed_cycle")
-        yield Deployed(config, client, deployment, PrefectRuns(client, config=config, project=ws.config.project.name))
+        yield Deployed(config, client, deployment, Runs(client, config=config, project=ws.config.project.name))
 
 
 def is_asleep(state: State[Any]) -> bool:

@@ -4,12 +4,17 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 from pathlib import Path
+from threading import Thread
 from uuid import uuid4
 
 import pytest
+from prefect.client.schemas.actions import GlobalConcurrencyLimitCreate
 from prefect.client.schemas.objects import FlowRun
+from prefect.concurrency.sync import concurrency
 
 import alloop.cycle as loop
 from alloop.nouns import STEPS
@@ -185,3 +190,21 @@ def test_code_that_changed_during_the_wait_does_nothing_twice(here: Deployed, tm
     assert here.state(run).is_completed()
     with open_workspace(here.config) as ws:
         assert (ws.ledger.steps.of(0)[:3], ws.ledger.batches.refs(0)) == (before, refs)
+
+
+def test_two_runs_on_one_card_wait_for_each_other(here: Deployed) -> None:
+    card = f"card-{uuid4().hex[:8]}"
+    here.client.create_global_concurrency_limit(GlobalConcurrencyLimitCreate(name=card, limit=1))
+    with concurrency(card, occupy=1, strict=True):
+        other = Thread(target=copy_context().run, args=(here.walk, here.start(card=card)))
+        other.start()
+        time.sleep(3)
+        begun = finished(here.config)
+    other.join(timeout=60)
+    assert (begun, finished(here.config)) == ([], list(STEPS[:3]))
+
+
+def test_a_card_that_nobody_made_is_an_error(here: Deployed) -> None:
+    state = here.walk(here.start(card="no-such-card"))
+    assert state.is_failed()
+    assert finished(here.config) == []

@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import httpx
 import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId
 
 from alloop.config import Config, load_config
 from alloop.errors import ConfigError
@@ -60,6 +62,15 @@ def test_each_deployment_has_its_queue_and_its_schedule(client: SyncPrefectClien
     assert made["cycle"].parameters["config"] == str(config.file)
 
 
+def test_its_schedule_comes_to_runs(client: SyncPrefectClient, config: Config, prefect_api: str) -> None:
+    """Prefect 3.8 does this every few seconds and logs where it cannot, as with SQLAlchemy 2.1: no cycle would ever open."""
+    made = deployments(client, config)["cycle"]
+    asked = httpx.post(f"{prefect_api}/deployments/{made.id}/schedule", json={}, timeout=30)
+    assert asked.status_code == 200
+    here = DeploymentFilter(id=DeploymentFilterId(any_=[made.id]))
+    assert "auto-scheduled" in client.read_flow_runs(deployment_filter=here)[0].tags
+
+
 def test_the_watch_goes_before_training_and_training_before_backtests(
     client: SyncPrefectClient, config: Config
 ) -> None:
@@ -106,3 +117,10 @@ def test_without_a_server_it_says_what_to_set(config: Config, monkeypatch: pytes
         pytest.raises(ConfigError, match="set PREFECT_API_URL"),
     ):
         deploy_project(config, cron=CRON)
+
+
+def test_a_schedule_that_somebody_paused_stays_paused(client: SyncPrefectClient, config: Config) -> None:
+    made = deployments(client, config)["cycle"]
+    client.update_deployment_schedule(made.id, made.schedules[0].id, active=False)
+    deploy_project(config, cron=CRON)
+    assert [schedule.active for schedule in deployments(client, config)["cycle"].schedules] == [False]

@@ -22,7 +22,7 @@ from alloop.nouns import STEPS
 from alloop.workspace import Workspace, open_workspace
 from deployments.relay import look
 from deployments.remedies import Remedy
-from deployments.runs import PrefectRuns, open_runs
+from deployments.runs import Runs, open_runs
 from tests.wiring.conftest import CHECKOUT
 from tests.wiring.deployed import Deployed, deployed, is_asleep
 from tests.wiring.test_kill import LAST_ACT
@@ -93,6 +93,15 @@ def test_a_cycle_that_somebody_walks_by_hand_gets_no_run(ws: Workspace, here: De
     assert ws.ledger.attempts.newest(0) is None
 
 
+def test_a_run_that_crashed_before_it_opened_a_cycle_is_repeated_once(ws: Workspace, here: Deployed) -> None:
+    lost = here.schedule()
+    here.runs.bury(str(lost.id), "killed")
+    assert look(ws, here.runs, watch_s=1) is Remedy.START
+    assert look(ws, here.runs, watch_s=1) is Remedy.LEAVE
+    (due,) = here.client.get_scheduled_flow_runs_for_deployments([here.deployment])
+    assert is_asleep(here.walk(due))
+
+
 def test_when_all_have_answered_the_run_is_resumed_and_the_cycle_ends(ws: Workspace, here: Deployed) -> None:
     run = asleep(here)
     assert until_it_does_something(ws, here) is Remedy.RESUME
@@ -149,9 +158,9 @@ def test_killed_between_the_attempt_and_its_run_the_relay_goes_on_there(ws: Work
 
 
 @contextmanager
-def no_prefect(here: Deployed) -> Iterator[PrefectRuns]:
+def no_prefect(here: Deployed) -> Iterator[Runs]:
     with SyncPrefectClient("http://127.0.0.1:9/api") as client:
-        yield PrefectRuns(client, config=here.config, project=here.runs.project)
+        yield Runs(client, config=here.config, project=here.runs.project)
 
 
 def test_without_prefect_labels_are_taken_in_all_the_same(
@@ -212,6 +221,18 @@ def test_a_hint_wakes_it_at_once(make_project: Callable[..., Path], digit_files:
                 assert time.monotonic() < began + 20
                 time.sleep(0.1)
         assert not ws.ledger.hints.waiting()
+
+
+def test_without_prefect_the_clocks_are_watched_all_the_same(here: Deployed, monkeypatch: pytest.MonkeyPatch) -> None:
+    asleep(here)
+    monkeypatch.setenv("ALLOOP_SLA__CYCLE_HOURS", "0.1")
+    with relaying(here.config, "http://127.0.0.1:9/api"), open_workspace(here.config) as ws:
+        ws.clock.sleep(48 * 3600)
+        ws.ledger.hints.receive([Delivery("folder", "answered", "0" * 64, "")])
+        until = time.monotonic() + 60
+        while not ws.ledger.decisions.flags():
+            assert time.monotonic() < until
+            time.sleep(0.2)
 
 
 @contextmanager

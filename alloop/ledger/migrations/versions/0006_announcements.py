@@ -1,5 +1,7 @@
 """Flags that can be raised again, who was told of them, and batches that were closed early."""
 
+from typing import Any
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -52,7 +54,7 @@ def upgrade() -> None:
     )
 
 
-def _key() -> tuple["sa.Column[object]", ...]:
+def _key() -> tuple["sa.Column[Any]", ...]:
     return (
         sa.Column("project", sa.String(), nullable=False),
         sa.Column("cycle", sa.Integer(), autoincrement=False, nullable=False),

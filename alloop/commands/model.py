@@ -1,0 +1,24 @@
+"""`alloop model`: which of the trained models scores and pre-labels."""
+
+from typing import Annotated
+
+import typer
+
+from alloop.commands.shown import HERE, ConfigOption
+
+__all__ = ["model_rollback"]
+
+
+def model_rollback(
+    version: Annotated[
+        str, typer.Argument(help="The model to go back to, such as v3; 'alloop status --json' names them.")
+    ],
+    config: ConfigOption = HERE,
+) -> None:
+    """Make an older model champion again, and show its pre-labels on the open tasks."""
+    from alloop.hands_on import roll_back
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws:
+        renewed = roll_back(ws, version)
+    print(f"{version} is the champion; {renewed} open tasks show its pre-labels")
