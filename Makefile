@@ -6,7 +6,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export PYTHONDONTWRITEBYTECODE = 1
 
-.PHONY: install demo demo-detect test test-live soak check bench clean
+.PHONY: install demo demo-detect demo-label-studio test test-live soak check bench clean
 LABEL_STUDIO := .venv-label-studio
 
 install: .venv/installed.stamp
@@ -28,6 +28,9 @@ test: install
 
 test-live: install $(LABEL_STUDIO)/installed.stamp
 	ALLOOP_LABEL_STUDIO_VENV=$(LABEL_STUDIO) $(BIN)/python -m pytest tests/live -n 0 --timeout 600
+
+demo-label-studio: install $(LABEL_STUDIO)/installed.stamp
+	ALLOOP_LABEL_STUDIO_VENV=$(LABEL_STUDIO) $(BIN)/python -m deployments.demo_label_studio --out demo-label-studio-out
 
 $(LABEL_STUDIO)/installed.stamp:
 	test -x $(LABEL_STUDIO)/bin/python || $(PYTHON) -m venv $(LABEL_STUDIO)
@@ -51,4 +54,4 @@ bench: install
 	$(BIN)/python tests/benchmarks/bench_backtest.py --images 25000 --seeds 10 --workers 2
 
 clean:
-	rm -rf .venv $(LABEL_STUDIO) demo-out demo-detect-out .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf .venv $(LABEL_STUDIO) demo-out demo-detect-out demo-label-studio-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

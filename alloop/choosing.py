@@ -116,9 +116,13 @@ def _shortlist(
         reweigh = partial(weigh, class_share=share)
     wanted, most_empty = strategy.shortlist_size(size, sys.maxsize), ws.options.most_empty
     if Need.MODEL in strategy.needs and ws.options.empty_share is not None:
-        found = shortlist(files, wanted, rng, without=without, reweigh=reweigh, dim=Dim(FLOOR, most_empty(wanted)))
+        capped = partial(shortlist, files, wanted, rng, without=without, reweigh=reweigh)
+        found = capped(dim=Dim(FLOOR, most_empty(wanted)))
         if len(found) >= size:
             return found
+        return capped(
+            dim=Dim(FLOOR, wanted - int((found.p1 >= FLOOR).sum()))
+        )  # all that shows something, and empty ones
     return shortlist(files, wanted, rng, without=without, reweigh=reweigh)
 
 

@@ -22,6 +22,7 @@ from alloop.ledger.leases import Lease
 from alloop.metrics import should_promote
 from alloop.nouns import Decision, Split, TrainingLabel
 from alloop.pool_scores import score_unlabelled
+from alloop.publishing import publish_champion
 from alloop.quorum import close_at_quorum, next_nominal, should_close
 from alloop.shortlisted import refuse_unfit
 from alloop.sla import breaches
@@ -254,6 +255,7 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
                 reason=f"{evaluations[0].version} with {evaluations[0].points:.1f} points against {standing}",
                 calibration=calibration and vars(calibration),
             )
+    publish_champion(ws)  # outside the lease: a tool that was away is asked again
     return cycle
 
 

@@ -76,6 +76,7 @@ def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
         comparison=compare(summary, baseline) if baseline else None,
         metric=metric_of(summary),
         has_boxes=summary.task is not Task.CLASSIFY,
+        is_warm=ws.config.model.mode == "warm",
         tag_units=TAG_UNITS,
         kinds=KINDS,
         detail=_detail(ws, summary),

@@ -37,7 +37,13 @@ def _mean(opinions: Sequence[Doubted]) -> Doubted:
 def _detections(ws: Workspace, version: ModelVersion, samples: Sequence[Sample]) -> list[Detections]:
     model = ws.model(version)
     pieces = (samples[start : start + PIECE] for start in range(0, len(samples), PIECE))
-    return [seen for some in pieces for seen in model.predict(some).detections]
+    return [_placed(seen) for some in pieces for seen in model.predict(some).detections]
+
+
+def _placed(seen: Detections) -> Detections:
+    """Without boxes that lie nowhere, which a model of the user's own may give: they have no overlap, and no evidence."""
+    sound = np.isfinite(np.column_stack([seen.boxes, seen.class_scores])).all(axis=1)
+    return seen if sound.all() else Detections(seen.boxes[sound], seen.class_scores[sound], seen.best)
 
 
 def mirrored_apart(ws: Workspace, version: ModelVersion, samples: Sequence[Sample]) -> list[Doubted]:
@@ -47,7 +53,7 @@ def mirrored_apart(ws: Workspace, version: ModelVersion, samples: Sequence[Sampl
     for start in range(0, len(samples), PIECE):
         some = samples[start : start + PIECE]
         views = zip(model.predict(some).detections, model.predict_mirrored(some).detections, strict=True)
-        found += [boxes_apart(one, other) for one, other in views]
+        found += [boxes_apart(_placed(one), _placed(other)) for one, other in views]
         ws.progress("comparing two views", len(found), len(samples))
     return found
 

@@ -443,3 +443,11 @@ def test_the_pull_of_pre_labels_is_told(box_page: str, detector: Workspace) -> N
     assert found
     for one in found:
         assert f"{one.pull_points:+.0f} points (agreed {one.shown.share:.0%}" in box_page
+
+
+@pytest.mark.parametrize(("mode", "told"), [("warm", True), ("scratch", False)])
+def test_a_curve_of_models_that_went_on_training_says_so(tmp_path: Path, mode: str, told: bool) -> None:
+    with scene_project(tmp_path, model=f'mode = "{mode}"') as ws:
+        run_cycles(ws, 1)
+        page = write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert ("went on training from an earlier one" in page) is told

@@ -55,6 +55,7 @@ class ByHand:
             "127.0.0.1:8080": f"127.0.0.1:{self.ports['worker']}",
             "@postgres:5432": f"@127.0.0.1:{self.ports['postgres']}",
             "redis:6379": f"127.0.0.1:{self.ports['redis']}",
+            "0.0.0.0": "127.0.0.1",
             "/project": str(self.project),
             "/tmp/ready": str(folder / "ready"),
         }
