@@ -53,16 +53,19 @@ LOOK_AGAIN_S = 2.0
 def open_cycle(ws: Workspace) -> int:
     """The number of the open cycle, or of a new one.
 
-    PoolEmpty without samples, PoolExhausted when they are too few for a batch, CycleClosed while the loop holds,
-    ConfigError when the model cannot give what the strategy needs.
+    PoolEmpty without samples, PoolExhausted when they are too few for a batch, CycleClosed while the loop holds or a person
+    has paused the cycle, ConfigError when the model cannot give what the strategy needs.
     """
     cycles, history = ws.ledger.cycles.all(), ws.ledger.decisions.all()
     if cycles and cycles[-1].closed_at is None:
+        if (why := ws.ledger.interventions.held_back(cycles[-1].number)) is not None:
+            raise CycleClosed(why)
         return cycles[-1].number
-    strategy = history[-1].strategy if history else FIRST
-    if history and strategy not in ws.config.loop.ladder:
+    first = ws.ledger.models.champion() is None  # also after a first cycle that was cancelled
+    strategy = FIRST if first else history[-1].strategy
+    if not first and strategy not in ws.config.loop.ladder:
         strategy = ws.config.loop.ladder[0]  # the ladder was changed since that decision
-    nominal = _nominal(ws, first=not history)
+    nominal = ws.config.loop.first_batch if first and history else _nominal(ws, first=first)
     _refuse_small_pool(ws, nominal)
     refuse_unfit(ws, ws.strategy(strategy))
     if not cycles:

@@ -2,6 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from alloop.errors import LoopError
 from alloop.ledger.leases import Lease
 from alloop.metrics import Results, interval, judge, lift, read_results, write_results
 from alloop.models.base import DetectionModel
-from alloop.nouns import Evaluation, Lift, ModelVersion, Outcome, Predictions, Task, TrainingLabel
+from alloop.nouns import Action, Evaluation, Lift, ModelVersion, Outcome, Predictions, Task, TrainingLabel
 from alloop.scoring import file_sha256
 from alloop.switching import Evidence
 from alloop.workspace import Workspace
@@ -22,9 +23,9 @@ UNSURE = 0.001
 
 
 def replicates(ws: Workspace, cycle: int) -> int:
-    """How often to train: in cycle 1 several times, to see how much the seed alone moves the holdout."""
+    """How often to train: in the second cycle several times, to see how much the seed alone moves the holdout."""
     switching = ws.config.switching
-    measures = cycle == 1 and switching.seed_sd_points is None and switching.rule != "off"
+    measures = cycle == _measured_in(ws) and switching.seed_sd_points is None and switching.rule != "off"
     return switching.replicates if measures else 1
 
 
@@ -145,7 +146,13 @@ def results_of(ws: Workspace, version: ModelVersion) -> Results:
 
 
 def _seed_sd(ws: Workspace) -> float:
-    """Standard deviation in points between training seeds, from the replicates of cycle 1; 0 when there are none."""
-    found = [ws.ledger.models.evaluation(version.name) for version in ws.ledger.models.of(1)]
+    """Standard deviation in points between training seeds, from the replicates of one cycle; 0 when there are none."""
+    found = [ws.ledger.models.evaluation(version.name) for version in ws.ledger.models.of(_measured_in(ws))]
     points = [evaluation.points for evaluation in found if evaluation is not None]
     return float(np.std(points, ddof=1)) if len(points) > 1 else 0.0
+
+
+def _measured_in(ws: Workspace) -> int:
+    """The cycle that is trained several times: the first one after the start that was not cancelled."""
+    cancelled = {past.cycle for past in ws.ledger.decisions.all() if past.action is Action.CANCEL}
+    return next(number for number in count(1) if number not in cancelled)

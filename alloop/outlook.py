@@ -87,7 +87,9 @@ def plan_before(ws: Workspace, number: int) -> Plan:
     past = [cycle for cycle in ws.ledger.cycles.all() if cycle.number < number and cycle.closed_at is not None]
     stages = {cycle.number: ws.ledger.steps.of(cycle.number) for cycle in past[-LOOK_BACK:]}
     batches = [_past_batch(some, ws.ledger.expiry.items(key), hours) for key, some in stages.items()]
-    took = {step: [_hours(stage) for some in stages.values() for stage in some if stage.step == step] for step in STEPS}
+    # a cycle that was cancelled leaves a step unfinished
+    done = [stage for some in stages.values() for stage in some if stage.finished_at is not None]
+    took = {step: [_hours(stage) for stage in done if stage.step == step] for step in STEPS}
     return Plan(budgets(ws.limits), hours, [batch for batch in batches if batch is not None], took)
 
 

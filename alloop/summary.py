@@ -156,13 +156,17 @@ class CycleRow:
 
 @dataclass(frozen=True)
 class OpenCycle:
-    """The cycle at work: the step it is in, and how many of the samples that people were asked they have answered."""
+    """The cycle at work: the step it is in, and how many of the samples that people were asked they have answered.
+
+    `held` is why no step of it may begin, in a sentence, and None unless a person holds it back.
+    """
 
     number: int
     strategy: str
     step: str
     answered: int
     asked: int
+    held: str | None = None
 
 
 @dataclass(frozen=True)
@@ -205,6 +209,8 @@ class Summary:
         """What the loop is doing now, as a sentence without a full stop."""
         if self.open_cycle is not None:
             at = self.open_cycle
+            if at.held is not None:
+                return at.held
             waits = f", {at.answered} of {at.asked} samples are answered" if at.step == "wait_for_labels" else ""
             return f"cycle {at.number} ('{at.strategy}') is at {at.step}{waits}"
         last = self.cycles[-1].decision if self.cycles else None
@@ -219,7 +225,7 @@ class Summary:
 
         `project, task, now, simulated, standing, labels, unclear, annotator_hours, limit_hours`; `counts` {samples, pool,
         unlabelled, holdout, holdout_frozen}; `set_aside` {cause: images}; `champion` {version, cycle, labels, sha256,
-        accuracy} or null; `open_cycle` {number, strategy, step, answered, asked} or null; `cycles`, a list of {number,
+        accuracy} or null; `open_cycle` {number, strategy, step, answered, asked, held} or null; `cycles`, a list of {number,
         strategy, opened_at, closed_at, nominal, batch, outcomes {outcome: samples}, unclear_rate, labels, version,
         promoted, metric, accuracy, calibration, unclear_by_lane {lane: {unclear, answered}}, unclear_predictor, committee [version],
         committee_s, gradient_s, effort, shared, asked_again, annotator_hours, lift_per_hour, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
@@ -349,4 +355,5 @@ def _open_cycle(ws: Workspace, cycles: tuple[CycleRow, ...]) -> OpenCycle | None
     done = {stage.step for stage in last.stages if stage.is_finished}
     answered, asked = ws.ledger.labels.pending(last.number)
     step = next((step for step in STEPS if step not in done), STEPS[-1])
-    return OpenCycle(last.number, last.cycle.strategy, step, answered, asked)
+    held = ws.ledger.interventions.held_back(last.number)
+    return OpenCycle(last.number, last.cycle.strategy, step, answered, asked, held)

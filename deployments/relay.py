@@ -36,6 +36,8 @@ def look(ws: Workspace, runs: Runs, *, watch_s: float) -> Remedy:
     cycle = _open_cycle(ws)
     if cycle is None:
         return _open_again(ws, runs)
+    if ws.ledger.interventions.held_back(cycle):
+        return Remedy.LEAVE
     try:
         take_in(ws, cycle)
     except AlloopError as error:  # the tool may be away, and the run may need something all the same

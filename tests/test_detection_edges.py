@@ -18,7 +18,7 @@ from alloop.nouns import Box, Content, Detections, Lane, Polygon, Predictions, S
 from alloop.summary import summarise
 from alloop.testing.oracle_masks import truths_of, write_oracle
 from alloop.workspace import Workspace, open_workspace
-from tests.scene_project import HEIGHT, WIDTH, BlobDetector, scene_project
+from tests.scene_project import HEIGHT, WIDTH, BlobDetector, scene_project, write_scenes
 
 FAR = 1000.0
 
@@ -98,6 +98,18 @@ def project_with(folder: Path, factory: str, **options: object) -> Iterator[Work
         yield ws
 
 
+@contextmanager
+def truths_changed(folder: Path, change: Callable[[int, Content], Content], **options: object) -> Iterator[Workspace]:
+    """A scene project whose hidden truths are others; the first 16 images are its holdout."""
+    files = write_scenes(folder / "images")
+    (folder / "alloop.toml").touch()  # so that nobody adds the scenes as they are
+    samples = [replace(file.sample, truth=change(n, file.sample.truth)) for n, file in enumerate(files)]
+    with scene_project(folder, **options) as ws:
+        changed = [replace(file, sample=sample) for file, sample in zip(files, samples, strict=True)]
+        ws.ledger.samples.add(changed, truths_are_labels=False)
+        yield ws
+
+
 def run(ws: Workspace, cycles: int) -> None:
     for _ in range(cycles):
         walk(ws, open_cycle(ws), wait=True)
@@ -143,8 +155,8 @@ def test_images_that_are_gone_before_masks_are_asked_for_are_set_aside(tmp_path:
 
 
 def test_images_that_people_called_unclear_may_be_deleted(tmp_path: Path) -> None:
-    with scene_project(tmp_path, ladder=["auto"]) as ws:
-        nobody_can_tell(ws)
+    odd = Content(boxes=(Box("unclear", 1, 1, 20, 20),))
+    with truths_changed(tmp_path, lambda n, truth: odd if n > 16 and n % 3 == 0 else truth, ladder=["auto"]) as ws:
         run(ws, 1)
         unclear = list(ws.ledger.samples.get(ws.ledger.labels.unclear(before=1)).values())
         assert unclear
@@ -153,18 +165,6 @@ def test_images_that_people_called_unclear_may_be_deleted(tmp_path: Path) -> Non
         lose(unclear[-1:])
         run(ws, 1)
         assert [row.batch for row in summarise(ws).cycles] == [12, 12, 12]
-
-
-def nobody_can_tell(ws: Workspace) -> None:
-    """Hide a class outside the label set in every third image of the pool."""
-    from sqlalchemy import update
-
-    from alloop.ledger.tables import SampleRow
-
-    odd = Content(boxes=(Box("unclear", 1, 1, 20, 20),))
-    ids = [sample.id for sample in unlabelled(ws)][::3]
-    with ws.ledger.samples._database.write() as session:
-        session.execute(update(SampleRow).where(SampleRow.id.in_(ids)).values(truth=odd))
 
 
 @pytest.mark.parametrize("how", ["no number", "endless", "outside", "too large", "a point", "flipped", "without best"])
@@ -255,15 +255,17 @@ def test_a_detector_of_one_view_goes_round_with_a_committee_of_models(tmp_path: 
 
 
 def test_a_holdout_without_any_object_measures_nothing_and_says_so(tmp_path: Path) -> None:
-    with scene_project(tmp_path, ladder=["auto", "random"]) as ws:
-        from sqlalchemy import update
-
-        from alloop.ledger.tables import SampleRow
-
-        ids = [sample.id for sample in ws.ledger.holdout.all()]
-        with ws.ledger.samples._database.write() as session:
-            session.execute(update(SampleRow).where(SampleRow.id.in_(ids)).values(truth=Content()))
+    with truths_changed(tmp_path, lambda n, truth: Content() if n < 16 else truth, ladder=["auto", "random"]) as ws:
         run(ws, 2)
         row = summarise(ws).cycles[1]
     assert (row.evaluation.points, row.evaluation.low, row.evaluation.high) == (0, 0, 100)
     assert (row.lift.points, row.lift.low, row.lift.high) == (0, -100, 100)
+
+
+def test_a_pool_without_any_object_goes_round(tmp_path: Path) -> None:
+    more = '[committee]\nkind = "views"'
+    with truths_changed(tmp_path, lambda *_: Content(), ladder=["disagreement-kmeans"], more=more) as ws:
+        run(ws, 2)
+        row = summarise(ws).cycles[1]
+    assert (row.batch, row.labels, row.corrections.instances) == (12, 24, 0)
+    assert row.choosing.committee == ("v0", "v0 mirrored")

@@ -110,6 +110,7 @@ def test_json_is_plain_and_complete(summary: Summary) -> None:
         "step": "wait_for_labels",
         "answered": 0,
         "asked": 12,
+        "held": None,
     }
     assert [row["number"] for row in told["cycles"]] == [0, 1, 2, 3]
     assert told["cycles"][1]["outcomes"]["expired"] == 0

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from alloop.clock import Clock, WallClock
 from alloop.errors import CycleClosed, LeaseHeld, LeaseLost, LedgerBusy
 from alloop.ledger.database import Database
+from alloop.ledger.interventions import refuse_held_back
 from alloop.ledger.leases import Lease, is_gone, shown_owner, this_process
 from alloop.ledger.tables import ContinuationRow, CycleRow, DecisionRow, StepRow
 from alloop.nouns import STEPS, Action, Cycle, Stage
@@ -89,7 +90,8 @@ class Steps:
     def begin(self, cycle: int, step: str, *, lease_s: float) -> Lease | None:
         """A lease on the step, or none when it is finished; LeaseHeld while somebody alive works on it.
 
-        CycleClosed when the step before it is not finished: nothing is ever trained on half a batch.
+        CycleClosed when the step before it is not finished, since nothing is ever trained on half a batch, and while a
+        person holds the cycle back.
         """
         key = (self._project, cycle, step)
         with self._database.write() as session:
@@ -105,6 +107,7 @@ class Steps:
             row = session.get_one(StepRow, key, with_for_update=True)
             if row.finished_at is not None:
                 return None
+            refuse_held_back(session, self._project, cycle)
             now = self._wall.now()
             if row.owner and row.lease_until and row.lease_until > now and not is_gone(row.owner):
                 raise LeaseHeld(
