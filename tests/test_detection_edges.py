@@ -156,7 +156,8 @@ def test_images_that_are_gone_before_masks_are_asked_for_are_set_aside(tmp_path:
 
 def test_images_that_people_called_unclear_may_be_deleted(tmp_path: Path) -> None:
     odd = Content(boxes=(Box("unclear", 1, 1, 20, 20),))
-    with truths_changed(tmp_path, lambda n, truth: odd if n > 16 and n % 3 == 0 else truth, ladder=["auto"]) as ws:
+    ladder = ["auto", "uncertainty-coreset"]  # both look at what was called unclear
+    with truths_changed(tmp_path, lambda n, truth: odd if n > 16 and n % 3 == 0 else truth, ladder=ladder) as ws:
         run(ws, 1)
         unclear = list(ws.ledger.samples.get(ws.ledger.labels.unclear(before=1)).values())
         assert unclear

@@ -158,8 +158,9 @@ def postgres(hand: ByHand) -> Iterator[None]:
 
     The one from a wheel that tests/ledger/ uses will not do: it has no pg_trgm, which Prefect needs.
     """
-    programs = shutil.which("initdb")
-    assert programs, "this needs initdb and postgres on the PATH, with the extensions that Debian's postgresql brings"
+    debian = ":".join(map(str, Path("/usr/lib/postgresql").glob("*/bin")))  # not on the PATH there
+    programs = shutil.which("initdb") or shutil.which("initdb", path=debian)
+    assert programs, "this needs initdb and postgres, with the extensions that Debian's postgresql brings"
     asked, owner = hand.services["postgres"]["environment"], "postgres" if os.getuid() == 0 else None
     with tempfile.TemporaryDirectory(prefix="alloop-compose-") as home:
         data, password = Path(home, "data"), Path(home, "password")
