@@ -111,7 +111,8 @@ def _shortlist(
     """The candidates for `size` samples: the highest scores, weighed by the pool's classes if the strategy does so."""
     reweigh = None
     if (weigh := strategy.reweigh) is not None:
-        counts = class_counts(files, len(ws.config.project.labels))
+        seen = 0.0 if ws.config.project.task is Task.CLASSIFY else FLOOR  # an empty image is of no class
+        counts = class_counts(files, len(ws.config.project.labels), seen=seen)
         share = (counts / max(1, counts.sum())).astype(np.float32)
         reweigh = partial(weigh, class_share=share)
     wanted, most_empty = strategy.shortlist_size(size, sys.maxsize), ws.options.most_empty

@@ -112,9 +112,9 @@ def gather_evidence(ws: Workspace, cycle: int) -> Evidence:
 
 
 def _lift(ws: Workspace, cycle: int) -> Lift | None:
-    """Points from the last challenger that was measured to this one; none for the first."""
+    """Points from the last challenger that was measured to this one; none for the first, nor where neither finds anything."""
     before, now = _challenger_before(ws, cycle), ws.ledger.models.of(cycle)[0]
-    if before is None:
+    if before is None or _finds_nothing(ws, before, now):
         return None
     sd = ws.config.switching.seed_sd_points
     return lift(
@@ -123,6 +123,12 @@ def _lift(ws: Workspace, cycle: int) -> Lift | None:
         ws.dice(cycle, "lift"),
         seed_sd_points=_seed_sd(ws) if sd is None else sd,
     )
+
+
+def _finds_nothing(ws: Workspace, *versions: ModelVersion) -> bool:
+    """Whether detectors are still so young that none of them finds an object: that says nothing about a strategy."""
+    found = [ws.ledger.models.evaluation(version.name) for version in versions]
+    return ws.config.project.task is not Task.CLASSIFY and all(one is not None and one.points == 0 for one in found)
 
 
 def _challenger_before(ws: Workspace, cycle: int) -> ModelVersion | None:

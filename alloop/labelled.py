@@ -89,6 +89,10 @@ def prepare_pool(
         BadManifest: the manifest cannot be read, or has no labels.
         BadLabel: there are fewer than two classes.
     """
+    if Path(manifest).suffix in (".json", ".yaml", ".yml"):
+        raise BadManifest(
+            f"{manifest} holds boxes, and a backtest is for classes; give a .csv or .parquet with uri, label"
+        )
     rows = list(read_source(manifest))
     labelled = [row for row in rows if row.label]
     labels = tuple(sorted({str(row.label) for row in labelled} - {UNCLEAR}))

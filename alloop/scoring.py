@@ -197,10 +197,12 @@ def random_rows(
     )
 
 
-def class_counts(files: Sequence[tuple[Path, str]], classes: int) -> Integers:
-    """(C,) int64: how often each class is the top class in the pool."""
+def class_counts(files: Sequence[tuple[Path, str]], classes: int, *, seen: float = 0.0) -> Integers:
+    """(C,) int64: how often each class is the top class in the pool, of samples whose highest probability is `seen`."""
     counts = np.zeros(classes, dtype=np.int64)
     for table in _read(files):
+        if seen:
+            table = table.filter(pc.greater_equal(table["p1"], seen))
         counts += np.bincount(table["top_class"].to_numpy(), minlength=classes)
     return counts
 

@@ -182,7 +182,7 @@ def _judged_lift(evidence: Evidence, rules: Rules) -> Lift | None:
 
 def _unjudged(evidence: Evidence, rules: Rules) -> str:
     if evidence.lift is None:
-        return "there is no earlier challenger to measure a lift from"
+        return "there is no lift to judge yet"
     return (
         f"the lift of {evidence.lift.points:.2f} points is not judged, since {evidence.batch_answered} samples "
         f"of a batch of {evidence.batch_nominal} were answered (it takes {rules.judged_share:.0%})"

@@ -73,6 +73,17 @@ def make_spoiled(project: Project, section: ModelSection) -> Model:
     return Spoiled(project.task, project.labels, section.architecture)
 
 
+class Blind(BlobDetector):
+    """It sees blobs, and no class in them."""
+
+    def _scores(self, colour: np.ndarray, *, jitter: bool) -> list[float]:
+        return [0.0] * len(self.labels)
+
+
+def make_blind(project: Project, section: ModelSection) -> Model:
+    return Blind(project.task, project.labels)
+
+
 class OneView:
     """A detector that cannot look at mirrored images."""
 
@@ -260,7 +271,7 @@ def test_a_holdout_without_any_object_measures_nothing_and_says_so(tmp_path: Pat
         run(ws, 2)
         row = summarise(ws).cycles[1]
     assert (row.evaluation.points, row.evaluation.low, row.evaluation.high) == (0, 0, 100)
-    assert (row.lift.points, row.lift.low, row.lift.high) == (0, -100, 100)
+    assert row.lift is None
 
 
 def test_a_pool_without_any_object_goes_round(tmp_path: Path) -> None:
@@ -270,3 +281,12 @@ def test_a_pool_without_any_object_goes_round(tmp_path: Path) -> None:
         row = summarise(ws).cycles[1]
     assert (row.batch, row.labels, row.corrections.instances) == (12, 24, 0)
     assert row.choosing.committee == ("v0", "v0 mirrored")
+
+
+def test_two_models_that_find_nothing_are_no_verdict_on_a_strategy(tmp_path: Path) -> None:
+    with project_with(tmp_path, "make_blind", ladder=["random", "least-confidence"]) as ws:
+        run(ws, 3)
+        decisions = ws.ledger.decisions.all()
+    assert [decision.strategy for decision in decisions] == ["random"] * 3
+    assert decisions[-1].lift is None
+    assert decisions[-1].reason == "there is no lift to judge yet, so 'random' stays"

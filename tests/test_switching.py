@@ -98,7 +98,7 @@ def test_a_miss_that_led_to_a_hold_does_not_count_again() -> None:
 def test_without_an_earlier_challenger_there_is_nothing_to_judge() -> None:
     decision = decide(evidence(lift=None), [], RULES)
     assert (decision.action, decision.miss) == (Action.KEEP, False)
-    assert decision.reason == "there is no earlier challenger to measure a lift from, so 'margin' stays"
+    assert decision.reason == "there is no lift to judge yet, so 'margin' stays"
 
 
 @pytest.mark.parametrize(("answered", "action"), [(399, Action.KEEP), (400, Action.SWITCH)])
