@@ -179,7 +179,7 @@ def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationToo
         form=Form(project.task, project.labels),
         image_url=image_url,
         size_of=ledger.samples.sizes,
-        webhook=webhook_at(reached_at(service), project.name, secret) if secret else None,
+        webhook=webhook_at(service.webhook_url or reached_at(service), project.name, secret) if secret else None,
     )
 
 

@@ -304,6 +304,7 @@ class AnnotationSection(Section):
 class ServiceSection(Section):
     """`[service]`: where `alloop serve` and `alloop assist` listen, and how the browsers of annotators reach the images.
 
+    `webhook_url` is where annotation tools reach it, where that is not `public_url`, such as inside a cluster.
     Secrets belong into the environment, as ALLOOP_SERVICE__WEBHOOK_SECRET, ALLOOP_SERVICE__SIGNING_KEY and
     ALLOOP_SERVICE__ASSIST_PASSWORD; what needs one that is not set is refused.
     """
@@ -312,6 +313,7 @@ class ServiceSection(Section):
     port: int = Field(default=8090, ge=1, le=65535)
     assist_port: int = Field(default=8091, ge=1, le=65535)
     public_url: str | None = None
+    webhook_url: str | None = None
     image_days: float = Field(default=30.0, gt=0)
     webhook_secret: SecretStr | None = None
     signing_key: SecretStr | None = None

@@ -68,3 +68,16 @@ def test_overlap_is_refused_where_the_queue_would_break(write) -> None:
         open_workspace(write("label-studio", "overlap_share = 0.1")),
     ):
         pass
+
+
+@pytest.mark.usefixtures("secrets")
+@pytest.mark.parametrize(
+    ("more", "base"), [("", "http://127.0.0.1:8090"), ('webhook_url = "http://in:1"', "http://in:1")]
+)
+def test_the_webhook_can_be_reached_elsewhere_than_the_images(
+    write, monkeypatch: pytest.MonkeyPatch, more: str, base: str
+) -> None:
+    monkeypatch.setenv("ALLOOP_SERVICE__WEBHOOK_SECRET", KEY)
+    with open_workspace(write("label-studio", f"[service]\n{more}")) as ws:
+        assert ws.tool._webhook.url == f"{base}/webhooks/label-studio?project=birds"
+        assert ws.tool._image_url(Sample("a" * 64, "/x.png")).startswith("http://127.0.0.1:8090/")
