@@ -59,6 +59,8 @@ class _Lost(BadImage):
 
 def control_size(loop: LoopSection, nominal: int) -> int:
     """How many of a batch are drawn at random: a share, and enough to say something where that leaves most of it."""
+    if not loop.control_share:
+        return 0
     return max(round(loop.control_share * nominal), min(loop.control_least, nominal // 5))
 
 

@@ -114,7 +114,8 @@ class CommitteeSection(Section):
 class LoopSection(Section):
     """`[loop]`: how much is labelled per cycle, and who chooses it.
 
-    A batch has at least `control_least` random samples, though no more than a fifth of it for that reason.
+    A batch has at least `control_least` random samples, though no more than a fifth of it for that reason, and none with a
+    `control_share` of 0.
     """
 
     batch: int = Field(default=500, ge=1)
