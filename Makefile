@@ -44,7 +44,8 @@ check: install
 	$(BIN)/lint-imports
 
 soak: install
-	$(BIN)/python -m pytest -n 0 -s --timeout 600 tests/soak
+	$(BIN)/python -m pytest -n 0 -s --timeout 600 tests/soak/test_compose_by_hand.py
+	$(BIN)/python -m pytest -n 0 -s --timeout 600 tests/soak/test_soak.py
 
 bench: install
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[bench]' --constraint constraints.txt

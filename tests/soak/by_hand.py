@@ -111,8 +111,7 @@ class ByHand:
                 assert process.poll() is None, self.log(name)
                 yield process
             finally:
-                process.terminate()
-                process.wait(timeout=60)
+                stop(process)
 
     def is_healthy(self, name: str) -> bool:
         """What its health check says; without one it is while it runs."""
@@ -143,6 +142,15 @@ class ByHand:
         return httpx.Client(
             base_url=f"http://127.0.0.1:{self.ports['prefect']}/api/", auth=(user, password), timeout=30
         )
+
+
+def stop(process: "subprocess.Popen[bytes]") -> None:
+    """Ask it to end, as a container is stopped, and end it when it does not: Prefect's worker hung so once."""
+    process.terminate()
+    try:
+        process.wait(timeout=60)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def in_this_python(command: list[str]) -> list[str]:
