@@ -14,10 +14,11 @@ import numpy as np
 from alloop.acquisition.boxes import FLOOR
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
 from alloop.committee import scored_by
+from alloop.confidence import classes_of
 from alloop.config import LoopSection
 from alloop.errors import BadImage
 from alloop.models.base import Model
-from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Sample, Task, TrainingLabel
+from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Sample, Task
 from alloop.pool_scores import is_readable, quarantine
 from alloop.prelabels import propose
 from alloop.scoring import Dim, Shortlist, class_counts, random_rows, shortlist
@@ -161,19 +162,11 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
         embeddings=_unit(seen.embeddings) if seen and seen.embeddings is not None else None,
         groups=_group_numbers(samples) if Need.GROUPS in needs else None,
         labelled=_unit(model.predict([x.sample for x in labels], embeddings=True).embeddings) if labels else None,
-        labelled_class=_classes(ws, labels),
+        labelled_class=classes_of(ws, labels) if labels and ws.config.project.task is Task.CLASSIFY else None,
         flagged=_embedded(model, flagged),
         is_empty=top.p1 < FLOOR if champion is not None and ws.config.project.task is not Task.CLASSIFY else None,
     )
     return look_closer(ws, cycle, candidates, strategy=strategy, samples=samples)
-
-
-def _classes(ws: Workspace, labels: Sequence[TrainingLabel]) -> Integers | None:
-    """The class of each label (L,); none for detectors, whose labels are of many."""
-    if not labels or ws.config.project.task is not Task.CLASSIFY:
-        return None
-    column = {name: index for index, name in enumerate(ws.config.project.labels)}
-    return np.array([column[str(label.content.class_name)] for label in labels], dtype=np.int64)
 
 
 def _embedded(model: Model, flagged: Sequence[Sample]) -> Floats | None:

@@ -21,7 +21,7 @@ from alloop.ledger import Ledger
 from alloop.nouns import Integers, Lane, ModelVersion, Predictions, Task, TrainingLabel
 from alloop.workspace import Workspace
 
-__all__ = ["Calibration", "calibrate", "calibration_of", "temperature_of"]
+__all__ = ["Calibration", "calibrate", "calibration_of", "classes_of", "temperature_of"]
 
 FEWEST = 50
 """Answers that a temperature needs; with fewer the one before stays. Fitted on 25 after a start of 20 it made 15 points 24
@@ -46,7 +46,7 @@ def calibrate(ws: Workspace, cycle: int, challenger: Predictions) -> Calibration
     if ws.config.project.task is not Task.CLASSIFY:
         return None
     frozen = ws.ledger.holdout.frozen()
-    truth = _classes(ws, frozen[1] if frozen else ())
+    truth = classes_of(ws, frozen[1] if frozen else ())
     error = expected_calibration_error(challenger.probabilities, truth)
     temperature, fitted_on = _fit(ws, cycle)
     if temperature is None:
@@ -67,10 +67,11 @@ def _fit(ws: Workspace, cycle: int) -> tuple[float | None, int]:
         before = calibration_of(ws.ledger, cycle - 1)
         return (before.temperature, before.fitted_on) if before else (None, 0)
     found = ws.model(scorer).predict([label.sample for label in answers])
-    return fit_temperature(found.probabilities, _classes(ws, answers)), len(answers)
+    return fit_temperature(found.probabilities, classes_of(ws, answers)), len(answers)
 
 
-def _classes(ws: Workspace, labels: Sequence[TrainingLabel]) -> Integers:
+def classes_of(ws: Workspace, labels: Sequence[TrainingLabel]) -> Integers:
+    """The class of each of a classifier's labels as its place in the label set, (N,) int64."""
     column = {name: index for index, name in enumerate(ws.config.project.labels)}
     return np.array([column[str(label.content.class_name)] for label in labels], dtype=np.int64)
 

@@ -6,7 +6,7 @@ from alloop.effort import Effort
 from alloop.nouns import Evaluation, ModelVersion, Outcome
 
 if TYPE_CHECKING:
-    from alloop.summary import Counts, CycleRow
+    from alloop.summary import Counts, CycleRow, StageRow
 
 __all__ = ["champion_json", "counts_json", "cycle_json"]
 
@@ -48,6 +48,10 @@ def _effort_json(effort: Effort | None) -> dict[str, Any] | None:
     return vars(effort.corrections) | {"pull_points": pull}
 
 
+def _stage_json(stage: "StageRow") -> dict[str, Any]:
+    return {"step": stage.step, "hours": stage.hours, "work_s": stage.work_s, "finished": stage.is_finished}
+
+
 def cycle_json(row: "CycleRow") -> dict[str, Any]:
     """One cycle with its stages."""
     decision, lift, cycle = row.decision, row.lift, row.cycle
@@ -85,8 +89,5 @@ def cycle_json(row: "CycleRow") -> dict[str, Any]:
         "hours": row.hours,
         "limit_hours": row.limit_hours,
         "overdue": row.is_overdue,
-        "stages": [
-            {"step": stage.step, "hours": stage.hours, "work_s": stage.work_s, "finished": stage.is_finished}
-            for stage in row.stages
-        ],
+        "stages": [_stage_json(stage) for stage in row.stages],
     }

@@ -1,4 +1,4 @@
-"""Brush strokes: Label Studio's run lengths ⇄ masks (H, W) bool, and the outline of a mask.
+"""Brush strokes: Label Studio's run lengths as masks (H, W) bool, and the outline of a mask.
 
 The format is that of @thi.ng/rle-pack, as in label-studio-sdk 2.1.2, converter/brush.py: the picture as H·W·4 bytes
 (red, green, blue, alpha; alpha is the mask) in a stream of bits.
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from alloop.errors import BadLabel
 from alloop.nouns import Polygon
 
-__all__ = ["decode_mask", "encode_mask", "outline"]
+__all__ = ["decode_mask", "outline"]
 
 Mask = NDArray[np.bool_]
 Contour = NDArray[np.float64]
@@ -26,27 +26,6 @@ MOST = 200_000_000
 """No more pixels than this are unpacked."""
 TOLERANCE = 0.4
 """Pixels that an outline may leave the edge of its mask: every pixel's middle stays on its side of most edges."""
-
-
-def encode_mask(mask: Mask) -> list[int]:
-    """The bytes that Label Studio keeps of a mask (H, W)."""
-    values = np.repeat(mask.ravel(), CHANNELS)
-    ends = np.append(np.flatnonzero(values[1:] != values[:-1]), len(values) - 1)
-    lengths = np.diff(ends, prepend=-1)
-    head = [f"{len(values):032b}", f"{WORD - 1:05b}", *(f"{size - 1:04b}" for size in SIZES)]
-    runs = (_run(int(length), painted=bool(values[end])) for length, end in zip(lengths, ends, strict=True))
-    bits = "".join([*head, *runs])
-    return list(int(bits.ljust(-(-len(bits) // 8) * 8, "0"), 2).to_bytes(-(-len(bits) // 8), "big"))
-
-
-def _run(length: int, *, painted: bool) -> str:
-    parts = []
-    while length:
-        some = min(length, 2 ** SIZES[-1])
-        which = next(number for number, size in enumerate(SIZES) if some <= 2**size)
-        parts.append(f"1{which:02b}{some - 1:0{SIZES[which]}b}{255 * painted:08b}")
-        length -= some
-    return "".join(parts)
 
 
 def decode_mask(packed: Sequence[int], size: tuple[int, int]) -> Mask:

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from alloop.annotation.label_studio_masks import decode_mask, encode_mask
+from alloop.annotation.label_studio_masks import decode_mask
 from alloop.nouns import Box, Content, Outcome, Prelabel, Task
 from tests.annotation.label_studio_behaviour import CAT, DOG, batch_of, drained, told
 from tests.annotation.label_studio_person import choice, rectangle, region
+from tests.annotation.label_studio_strokes import encode_mask
 
 SIZE = (40, 30)
 

@@ -5,8 +5,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.draw import polygon2mask
 
-from alloop.annotation.label_studio_masks import decode_mask, encode_mask, outline
+from alloop.annotation.label_studio_masks import decode_mask, outline
 from alloop.errors import BadLabel
+from tests.annotation.label_studio_strokes import encode_mask
 
 SMALL = np.array([[0, 1, 1], [1, 0, 0]], bool)
 # label-studio-sdk 2.1.2: converter.brush.encode_rle of SMALL
