@@ -9,11 +9,12 @@ from alloop.acquisition.options import Options
 from alloop.acquisition.strategies import find_strategy
 from alloop.annotation.base import AnnotationTool
 from alloop.clock import Clock
-from alloop.config import Config, LabelStudioSection, ModelSection
+from alloop.config import Config
 from alloop.errors import AlloopError, ConfigError
 from alloop.ledger import Ledger
 from alloop.models.base import MaskModel, Model
 from alloop.nouns import Task
+from alloop.sections import LabelStudioSection, ModelSection
 from alloop.sla import Limits
 from alloop.switching import Rules
 

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING
 
 import httpx
 
-from alloop.config import NotifySection
 from alloop.errors import AlloopError, ConfigError, Transient
 from alloop.ledger.announcements import Announcement
+from alloop.sections import NotifySection
 from alloop.sla import AT_RISK, BREACHED, WHOLE_CYCLE, Limits
 from alloop.workspace import Workspace
 

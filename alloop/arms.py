@@ -12,17 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from alloop.config import (
-    AnnotationSection,
-    Config,
-    LedgerSection,
-    LoopSection,
-    ModelSection,
-    Project,
-    PromotionSection,
-    SimulatedSection,
-    SwitchingSection,
-)
+from alloop.config import Config
 from alloop.cycle import (
     diversity_select,
     holdout_eval,
@@ -37,6 +27,16 @@ from alloop.judging import results_of
 from alloop.labelled import NAME, LabelledPool, PinnedConfig
 from alloop.metrics import macro_recall
 from alloop.nouns import Action, Lane, Outcome
+from alloop.sections import (
+    AnnotationSection,
+    LedgerSection,
+    LoopSection,
+    ModelSection,
+    Project,
+    PromotionSection,
+    SimulatedSection,
+    SwitchingSection,
+)
 from alloop.workspace import Workspace, open_workspace
 
 __all__ = ["LOOP", "Arm", "Point", "Terms", "begin_seed", "walk_arm"]

@@ -19,10 +19,10 @@ from shutil import rmtree
 
 from alloop.acquisition.strategies import find_strategy
 from alloop.arms import LOOP, Arm, Point, Terms, begin_seed, walk_arm
-from alloop.config import ModelSection
 from alloop.errors import ConfigError
 from alloop.labelled import LabelledPool, prepare_pool
 from alloop.nouns import Progress, no_progress
+from alloop.sections import ModelSection
 from alloop.variants import Variant
 from alloop.workers import Tick, run_all
 

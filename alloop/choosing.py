@@ -15,13 +15,13 @@ from alloop.acquisition.boxes import FLOOR
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
 from alloop.committee import scored_by
 from alloop.confidence import classes_of
-from alloop.config import LoopSection
 from alloop.errors import BadImage
 from alloop.models.base import Model
 from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Sample, Task
 from alloop.pool_scores import is_readable, quarantine
 from alloop.prelabels import propose
 from alloop.scoring import Dim, Shortlist, class_counts, random_rows, shortlist
+from alloop.sections import LoopSection
 from alloop.shortlisted import Look, look_closer
 from alloop.workspace import Workspace
 

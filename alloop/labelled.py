@@ -11,12 +11,13 @@ from pathlib import Path
 import numpy as np
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource
 
-from alloop.config import AnnotationSection, Config, LedgerSection, ModelSection, Project
+from alloop.config import Config
 from alloop.errors import BadLabel, BadManifest
 from alloop.holdout import draw_holdout
 from alloop.manifest import Row, is_remote, read_source
 from alloop.nouns import Content, Progress, Sample, Split
 from alloop.pool import add_to_pool
+from alloop.sections import AnnotationSection, LedgerSection, ModelSection, Project
 from alloop.variants import Made, Variant, write_blends, write_copies
 from alloop.workers import Tick, run_all
 from alloop.workspace import PoolStore, Workspace, open_workspace

@@ -10,7 +10,6 @@ import numpy as np
 from PIL import Image
 from scipy import ndimage
 
-from alloop.config import ModelSection, Project
 from alloop.errors import ModelCorrupt
 from alloop.images import read_image
 from alloop.ledger.samples import SampleFile
@@ -27,6 +26,7 @@ from alloop.nouns import (
     TrainingLabel,
     no_progress,
 )
+from alloop.sections import ModelSection, Project
 from alloop.workspace import Workspace, open_workspace
 
 LABELS = ("red", "green", "blue")

@@ -16,10 +16,11 @@ import pytest
 from pydantic import SecretStr
 
 from alloop.announce import Message, announce, channels_of, message_of, signature, tell_log
-from alloop.config import NotifySection, load_config
+from alloop.config import load_config
 from alloop.errors import ConfigError, Transient
 from alloop.ledger.announcements import Announcement
 from alloop.nouns import Flag
+from alloop.sections import NotifySection
 from alloop.sla import Limits
 from alloop.workspace import Workspace, open_workspace
 

@@ -19,13 +19,13 @@ from alloop.arms import Arm, Terms
 from alloop.backtest import Backtest, Plan, run_backtest
 from alloop.backtest_report import savings_markdown, savings_table, to_json, write_json, write_page
 from alloop.cli import main
-from alloop.config import AnnotationSection, LedgerSection, Project
 from alloop.cycle import open_cycle, walk
 from alloop.errors import ConfigError
 from alloop.findings import find
 from alloop.labelled import PinnedConfig
 from alloop.nouns import Lane, Split
 from alloop.pool import add_to_pool
+from alloop.sections import AnnotationSection, LedgerSection, Project
 from alloop.variants import Variant
 from alloop.workspace import PoolStore, open_workspace
 

@@ -3,7 +3,7 @@
 import pytest
 
 from alloop.choosing import control_size, is_blind
-from alloop.config import LoopSection
+from alloop.sections import LoopSection
 
 
 @pytest.mark.parametrize(

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from alloop.acquisition.boxes import BOX_SCORES
-from alloop.config import ModelSection, Project
 from alloop.cycle import open_cycle, score_pool, walk
 from alloop.errors import ConfigError
 from alloop.models.base import Model
 from alloop.nouns import Box, Content, Detections, Lane, Polygon, Predictions, Sample, Task
+from alloop.sections import ModelSection, Project
 from alloop.summary import summarise
 from alloop.testing.oracle_masks import truths_of, write_oracle
 from alloop.workspace import Workspace, open_workspace

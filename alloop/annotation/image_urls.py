@@ -6,9 +6,9 @@ from pathlib import Path
 from urllib.parse import quote
 
 from alloop.clock import Clock
-from alloop.config import ServiceSection
 from alloop.errors import BadImage, ConfigError
 from alloop.nouns import Sample
+from alloop.sections import ServiceSection
 from alloop.signing import Signer
 
 __all__ = ["ImageUrl", "local_files", "reached_at", "signed"]

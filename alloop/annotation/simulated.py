@@ -12,8 +12,8 @@ import numpy as np
 
 from alloop.annotation.files import locked, read_lines, write_atomically, write_lines
 from alloop.clock import Clock
-from alloop.config import SimulatedSection
 from alloop.nouns import Batch, BatchItem, Box, Changes, Content, Label, Lane, Outcome, Prelabel
+from alloop.sections import SimulatedSection
 
 __all__ = ["SimulatedAnnotators"]
 

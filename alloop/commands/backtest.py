@@ -37,9 +37,9 @@ def backtest(
     from alloop.arms import Terms
     from alloop.backtest import Plan, run_backtest
     from alloop.backtest_report import savings_table, write_json, write_page
-    from alloop.config import ModelSection
     from alloop.findings import conclude, find
     from alloop.progress import shown_progress
+    from alloop.sections import ModelSection
     from alloop.variants import Variant
 
     plan = Plan(

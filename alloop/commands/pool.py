@@ -13,9 +13,9 @@ from alloop.formats.kinds import Format
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from alloop.config import Project
     from alloop.manifest import Source
     from alloop.sample_store import SetAside
+    from alloop.sections import Project
     from alloop.workspace import Workspace
 
 __all__ = ["pool_add", "pool_status"]

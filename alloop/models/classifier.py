@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from alloop.config import ModelSection, Project
 from alloop.errors import ModelCorrupt
 from alloop.models.architectures import Classifier, build_classifier
 from alloop.models.devices import limited_threads, pick_device, seeded
@@ -22,6 +21,7 @@ from alloop.models.stream import read_pixels, stream
 from alloop.models.targets import class_numbers, in_order, only_classify
 from alloop.models.training import Schedule, train
 from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
+from alloop.sections import ModelSection, Project
 
 __all__ = ["ClassifierModel", "from_config"]
 

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from alloop.acquisition.gradient import expected_gradient_lengths
-from alloop.config import ModelSection, Project
 from alloop.errors import ModelCorrupt
 from alloop.models.embedders import make_embedder
 from alloop.models.features import CachedEmbedder
@@ -15,6 +14,7 @@ from alloop.models.files import check_facts, read_model, write_whole
 from alloop.models.heads import Head, fit_head, pack_head, unpack_head
 from alloop.models.targets import class_numbers, in_order, only_classify
 from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
+from alloop.sections import ModelSection, Project
 
 __all__ = ["FrozenModel", "from_config"]
 

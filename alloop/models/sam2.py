@@ -18,11 +18,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from alloop.config import CommitteeSection
 from alloop.errors import ConfigError, MissingExtra, ModelCorrupt
 from alloop.models.base import Masks
 from alloop.models.devices import limited_threads, pick_device, seeded
 from alloop.nouns import Floats
+from alloop.sections import CommitteeSection
 
 __all__ = ["Sam2Masks", "from_config"]
 

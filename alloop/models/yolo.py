@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from alloop.config import ModelSection, Project
 from alloop.errors import ConfigError
 from alloop.models.devices import limited_threads, pick_device, seeded
 from alloop.models.files import write_whole
@@ -23,6 +22,7 @@ from alloop.models.yolo_letterbox import read_letterboxed
 from alloop.models.yolo_network import Weights, draw_design, pack_weights, read_foreign, read_weights
 from alloop.models.yolo_training import Training, train_apart
 from alloop.nouns import Detections, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
+from alloop.sections import ModelSection, Project
 
 __all__ = ["YoloClassifier", "YoloModel", "from_config"]
 

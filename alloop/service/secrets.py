@@ -5,8 +5,8 @@ from base64 import b64decode
 
 from pydantic import SecretStr
 
-from alloop.config import ServiceSection
 from alloop.errors import ConfigError
+from alloop.sections import ServiceSection
 
 __all__ = ["BasicAuth", "missing", "reveal"]
 

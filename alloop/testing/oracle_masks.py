@@ -15,11 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from alloop.config import CommitteeSection, Project
 from alloop.errors import ConfigError
 from alloop.images import read_image
 from alloop.models.base import Masks
 from alloop.nouns import Box, Content, Floats, Sample
+from alloop.sections import CommitteeSection, Project
 
 __all__ = ["OracleMasks", "from_config", "pixels_id", "truths_of", "write_oracle"]
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from alloop.annotation.simulated import SimulatedAnnotators
 from alloop.clock import VirtualClock
-from alloop.config import SimulatedSection
 from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Outcome, Sample
+from alloop.sections import SimulatedSection
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract, SharedSampleContract, make_batch
 
 START = datetime(2026, 1, 5, 8, tzinfo=UTC)

@@ -6,10 +6,10 @@ import pytest
 import torch
 import torchvision
 
-from alloop.config import ModelSection, Project
 from alloop.errors import ConfigError, ModelCorrupt
 from alloop.models.classifier import ClassifierModel, from_config
 from alloop.nouns import Task
+from alloop.sections import ModelSection, Project
 from alloop.testing.model_contract import LABELS, GradientContract, make_labels
 
 QUICK = {"image_size": 16, "steps": 40, "batch_size": 8, "device": "cpu"}

@@ -6,10 +6,10 @@ import timm
 import torch
 import torchvision
 
-from alloop.config import ModelSection, Project
 from alloop.errors import ConfigError, MissingExtra, ModelCorrupt
 from alloop.models.frozen import FrozenModel, from_config
 from alloop.nouns import Task
+from alloop.sections import ModelSection, Project
 from alloop.testing.model_contract import LABELS, GradientContract, make_labels
 
 

@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from alloop.config import CommitteeSection, Project
 from alloop.errors import ConfigError
 from alloop.images import read_image
 from alloop.nouns import Box, Content, Sample
+from alloop.sections import CommitteeSection, Project
 from alloop.testing.mask_contract import MaskContract, make_scenes
 from alloop.testing.oracle_masks import OracleMasks, from_config, pixels_id, truths_of, write_oracle
 

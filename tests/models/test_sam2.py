@@ -13,10 +13,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.version import VersionBase
 from PIL import Image, ImageDraw
 
-from alloop.config import CommitteeSection
 from alloop.errors import ConfigError, MissingExtra, ModelCorrupt
 from alloop.models import sam2
 from alloop.models.sam2 import Sam2Masks, from_config
+from alloop.sections import CommitteeSection
 from alloop.testing.mask_contract import MaskContract
 
 pytestmark = pytest.mark.xdist_group("sam2")

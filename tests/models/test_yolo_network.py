@@ -4,12 +4,12 @@ import pickle
 import pytest
 import torch
 
-from alloop.config import ModelSection, Project
 from alloop.errors import ConfigError, ModelCorrupt
 from alloop.models.yolo import YoloClassifier, YoloModel, from_config
 from alloop.models.yolo_environment import import_ultralytics, own_folder
 from alloop.models.yolo_network import Weights, draw_design, pack_weights, read_foreign, read_weights
 from alloop.nouns import Task
+from alloop.sections import ModelSection, Project
 from tests.models.yolo_tiny import OPTIONS, tiny
 
 LABELS = ("red", "green")
