@@ -8,13 +8,14 @@ downwards, so a small object is measured as finely as a large one.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alloop.nouns import Box, Integers, Polygon, Task
 
-__all__ = ["Shapes", "overlaps_of", "shapes_of"]
+__all__ = ["Shapes", "box_overlaps", "overlaps_of", "shapes_of"]
 
 ROWS = 128
 """Lines through a pair of outlines: an edge that lies flat is off by at most half a line, 0.4 % of the pair's height."""
@@ -22,6 +23,7 @@ PLAUSIBLE = 0.4
 """A pair of outlines whose bounds and areas allow no greater IoU is given 0: in crowded images that saves most of the work."""
 
 Reals = NDArray[np.float64]
+Real = TypeVar("Real", np.float32, np.float64)
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,27 +57,28 @@ def overlaps_of(ours: Shapes, theirs: Shapes, *, task: Task) -> Reals:
     Between outlines it is right within about 0.01, exactly 1 for equal ones, and 0 where it cannot be above PLAUSIBLE. A box
     without a polygon stands for its outline; two such boxes overlap as boxes do. What has no area overlaps nothing.
     """
-    of_boxes = _box_overlaps(ours.corners, theirs.corners)
+    of_boxes = box_overlaps(ours.corners[:, None], theirs.corners[None])
     outlined = ours.has_polygon[:, None] | theirs.has_polygon
     if task is not Task.SEGMENT or not outlined.any():
         return of_boxes
     return np.where(outlined, _outline_overlaps(ours.outlines, theirs.outlines), of_boxes)
 
 
-def _box_overlaps(a: Reals, b: Reals) -> Reals:
-    both = _common(a, b)
-    either = _box_areas(a)[:, None] + _box_areas(b) - both
+def box_overlaps(first: NDArray[Real], second: NDArray[Real]) -> NDArray[Real]:
+    """The IoU (...) of boxes (..., 4) and (..., 4) that broadcast; what has no area overlaps nothing."""
+    both = _common(first, second)
+    either = _box_areas(first) + _box_areas(second) - both
     return np.asarray(np.divide(both, either, out=np.zeros_like(both), where=either > 0))
 
 
-def _common(a: Reals, b: Reals) -> Reals:
-    """(A, B): the area that two boxes share."""
-    sides = np.minimum(a[:, None, 2:], b[None, :, 2:]) - np.maximum(a[:, None, :2], b[None, :, :2])
-    return np.asarray(sides.clip(min=0).prod(axis=2))
+def _common(first: NDArray[Real], second: NDArray[Real]) -> NDArray[Real]:
+    """The areas (...) that boxes share."""
+    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
+    return np.asarray(sides.clip(min=0).prod(axis=-1))
 
 
-def _box_areas(boxes: Reals) -> Reals:
-    return np.asarray((boxes[:, 2:] - boxes[:, :2]).clip(min=0).prod(axis=1))
+def _box_areas(boxes: NDArray[Real]) -> NDArray[Real]:
+    return np.asarray((boxes[..., 2:] - boxes[..., :2]).clip(min=0).prod(axis=-1))
 
 
 def _outline_overlaps(a: Sequence[Reals], b: Sequence[Reals]) -> Reals:
@@ -84,7 +87,7 @@ def _outline_overlaps(a: Sequence[Reals], b: Sequence[Reals]) -> Reals:
     edges_a, edges_b = [_edges(outline) for outline in a], [_edges(outline) for outline in b]
     areas_a, areas_b = _areas(edges_a), _areas(edges_b)
     larger = np.maximum(areas_a[:, None], areas_b)
-    places = np.nonzero((_common(_bounds(a), _bounds(b)) >= PLAUSIBLE * larger) & (larger > 0))
+    places = np.nonzero((_common(_bounds(a)[:, None], _bounds(b)[None]) >= PLAUSIBLE * larger) & (larger > 0))
     if len(places[0]):
         together = (areas_a[:, None] + areas_b)[places]
         apart = _areas([np.concatenate([edges_a[i], edges_b[j]]) for i, j in zip(*places, strict=True)])

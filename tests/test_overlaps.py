@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from alloop.nouns import Box, Polygon, Task
-from alloop.overlaps import PLAUSIBLE, overlaps_of, shapes_of
+from alloop.overlaps import PLAUSIBLE, box_overlaps, overlaps_of, shapes_of
 
 SQUARE = ((0.0, 0.0), (10.0, 0.0), (10.0, 10.0), (0.0, 10.0))
 CORNER = ((0.0, 0.0), (10.0, 0.0), (10.0, 10.0))
@@ -49,6 +49,15 @@ def stars(draw: st.DrawFn) -> Polygon:
 
 
 # Boxes
+
+
+def test_box_overlaps_broadcast_and_keep_their_precision() -> None:
+    """Half of one and half of the other: 50 of 150. Side by side: 0. A box without area overlaps nothing, nor itself."""
+    first = np.array([[0, 0, 10, 10], [3, 3, 3, 3]], np.float32)
+    second = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3]], np.float32)
+    found = box_overlaps(first[:, None], second[None])
+    assert found == pytest.approx(np.array([[1, 1 / 3, 0, 0], [0, 0, 0, 0]]))
+    assert found.dtype == np.float32
 
 
 @pytest.mark.parametrize(

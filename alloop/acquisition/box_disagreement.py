@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from alloop.acquisition.boxes import SEEN, bits
 from alloop.nouns import Detections, Evidence, Floats, Integers
+from alloop.overlaps import box_overlaps
 
 __all__ = [
     "CLASS",
@@ -25,7 +26,6 @@ __all__ = [
     "boxes_apart",
     "calibrate_quality",
     "masks_apart",
-    "overlaps",
 ]
 
 SAME = 0.5  # the overlap (IoU) from which two boxes are about the same object
@@ -115,7 +115,7 @@ def masks_apart(
     """
     if len(fitted.boxes) != len(seen):
         raise ValueError(f"{len(fitted.boxes)} masks for {len(seen)} boxes; ask for a mask of each box, in order")
-    fits = np.clip(_overlaps_in_pairs(seen.boxes, fitted.boxes) * fitted.quality * fitted.stability, 0, 1)
+    fits = np.clip(box_overlaps(seen.boxes, fitted.boxes) * fitted.quality * fitted.stability, 0, 1)
     parts, total = [_Part(UNFIT, seen.boxes, seen.confidence * (1 - fits))], seen.confidence.sum(dtype=np.float64)
     if proposed is not None:
         rows = _unboxed(seen, proposed, bar)
@@ -134,20 +134,6 @@ def calibrate_quality(qualities: Floats) -> Floats:
     return np.asarray(np.clip(qualities - np.median(qualities) + 1, 0, 1), dtype=np.float32)
 
 
-def overlaps(first: Floats, second: Floats) -> Floats:
-    """Intersection over union of each box (A, 4) with each other (B, 4): (A, B) float32; 0 where both have no area."""
-    return _overlaps_in_pairs(first[:, None], second[None])
-
-
-def _overlaps_in_pairs(first: Floats, second: Floats) -> Floats:
-    """Boxes (..., 4) and (..., 4) that broadcast to their IoU (...) float32."""
-    sides = np.minimum(first[..., 2:], second[..., 2:]) - np.maximum(first[..., :2], second[..., :2])
-    shared = np.prod(np.maximum(sides, 0), axis=-1)
-    areas = [np.prod(np.maximum(boxes[..., 2:] - boxes[..., :2], 0), axis=-1) for boxes in (first, second)]
-    union = areas[0] + areas[1] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(union), where=union > 0), dtype=np.float32)
-
-
 def _paired(first: Detections, second: Detections) -> tuple[Integers, Floats, Floats]:
     """Pairs (P, 2) int64 of rows about the same object, and how far each is apart in class and in place (P,), 0 to 1.
 
@@ -155,7 +141,7 @@ def _paired(first: Detections, second: Detections) -> tuple[Integers, Floats, Fl
     """
     from scipy.optimize import linear_sum_assignment
 
-    iou = overlaps(first.boxes, second.boxes)
+    iou = box_overlaps(first.boxes[:, None], second.boxes[None])
     near = np.argwhere(iou >= SAME)
     gain, by_class = np.zeros(iou.shape, dtype=np.float32), np.zeros(iou.shape, dtype=np.float32)
     mine, theirs = near[:, 0], near[:, 1]
@@ -176,7 +162,7 @@ def _divergence(first: Floats, second: Floats) -> Floats:
 
 def _unboxed(seen: Detections, proposed: MaskBoxes, bar: float) -> Integers:
     believed = seen.boxes[seen.confidence >= SEEN]
-    covered = overlaps(proposed.boxes, believed).max(axis=1, initial=0) >= SAME
+    covered = box_overlaps(proposed.boxes[:, None], believed[None]).max(axis=1, initial=0) >= SAME
     sized = (proposed.area_share >= SMALLEST) & (proposed.area_share <= LARGEST)
     return np.flatnonzero((proposed.quality >= bar) & sized & ~covered)
 

@@ -10,10 +10,10 @@ import numpy as np
 
 from alloop.annotation.cvat_client import Record
 from alloop.annotation.cvat_schema import UNCLEAR
-from alloop.annotation.label_studio_masks import outline
 from alloop.annotation.label_studio_results import Form
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Outcome, Polygon, Prelabel, Task
+from alloop.outlines import outline
 
 __all__ = ["AUTO", "Marks", "check_prelabel", "read_marks", "write_prelabel"]
 

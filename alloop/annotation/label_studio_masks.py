@@ -1,21 +1,19 @@
-"""Brush strokes: Label Studio's run lengths as masks (H, W) bool, and the outline of a mask.
+"""Brush strokes: Label Studio's run lengths as masks (H, W) bool.
 
 The format is that of @thi.ng/rle-pack, as in label-studio-sdk 2.1.2, converter/brush.py: the picture as H·W·4 bytes
 (red, green, blue, alpha; alpha is the mask) in a stream of bits.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from alloop.errors import BadLabel
-from alloop.nouns import Polygon
 
-__all__ = ["decode_mask", "outline"]
+__all__ = ["decode_mask"]
 
 Mask = NDArray[np.bool_]
-Contour = NDArray[np.float64]
 CHANNELS = 4
 WORD = 8
 SIZES = (3, 4, 8, 16)
@@ -24,8 +22,6 @@ HALF = 127
 """A pixel that the brush covers by more than this of 255 is painted."""
 MOST = 200_000_000
 """No more pixels than this are unpacked."""
-TOLERANCE = 0.4
-"""Pixels that an outline may leave the edge of its mask: every pixel's middle stays on its side of most edges."""
 
 
 def decode_mask(packed: Sequence[int], size: tuple[int, int]) -> Mask:
@@ -82,39 +78,3 @@ class _Reader:
             raise BadLabel("the brush stroke ends too early; draw it again")
         self._at += size
         return some
-
-
-def outline(mask: Mask) -> Polygon:
-    """One polygon around all painted pixels, in pixels of the mask; BadLabel when none is painted.
-
-    Further parts and holes hang on it by bridges of no width, so by the even-odd rule it covers what the mask covers.
-    """
-    from skimage import measure
-
-    find_contours: Callable[..., list[Contour]] = measure.find_contours
-    approximate_polygon: Callable[..., Contour] = measure.approximate_polygon
-    rings = [ring[:, ::-1] - 0.5 for ring in find_contours(np.pad(mask, 1).astype(np.float32), 0.5)]
-    if not rings:
-        raise BadLabel("a brush stroke paints nothing; remove it")
-    height, width = mask.shape
-    thin = [approximate_polygon(ring, TOLERANCE) for ring in rings]
-    kept = [some if len(some) > 3 else ring for some, ring in zip(thin, rings, strict=True)]
-    whole = _joined(sorted(kept, key=len, reverse=True)).clip(0, (width, height))
-    return tuple((float(x), float(y)) for x, y in whole[:-1])
-
-
-def _joined(rings: Sequence[Contour]) -> Contour:
-    """Closed rings (N, 2) as one: each hangs by a bridge from the nearest point of what is there."""
-    from scipy.spatial import KDTree
-
-    whole, left = rings[0], list(rings[1:])
-    while left:
-        tree = KDTree(whole)
-        reach = [tree.query(ring) for ring in left]
-        chosen = min(range(len(left)), key=lambda number: float(reach[number][0].min()))
-        ring, (distances, nearest) = left.pop(chosen), reach[chosen]
-        start = int(distances.argmin())
-        loop = np.concatenate([ring[start:-1], ring[: start + 1]])
-        anchor = int(nearest[start])
-        whole = np.concatenate([whole[: anchor + 1], loop, whole[anchor:]])
-    return whole

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from alloop.annotation.label_studio_masks import decode_mask, outline
+from alloop.annotation.label_studio_masks import decode_mask
 from alloop.annotation.label_studio_schema import CONTROLS, IMAGE, OUTCOME, UNCLEAR
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Outcome, Polygon, Prelabel, Task
+from alloop.outlines import outline
 
 __all__ = ["Form", "read_results", "write_results"]
 

@@ -1,13 +1,13 @@
 """Boxes and outlines as they come from files, made to fit their image."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Polygon
 
-__all__ = ["SLACK_PX", "agree", "around", "fitted", "joined", "told"]
+__all__ = ["SLACK_PX", "agree", "around", "fitted", "told"]
 
 SLACK_PX = 1.0
 """What sticks out of its image by no more is cut off, since tools round and count pixels from 0 or from 1; what sticks
@@ -48,18 +48,6 @@ def around(polygon: Polygon, class_name: str) -> Box:
     """The smallest box around an outline, with the outline."""
     xs, ys = [x for x, _ in polygon], [y for _, y in polygon]
     return Box(class_name, min(xs), min(ys), max(xs), max(ys), polygon)
-
-
-def joined(rings: Sequence[Polygon]) -> Polygon:
-    """One outline of an object in several parts, or with holes: the parts are joined by seams of no width.
-
-    Filled, it covers what the parts cover; ultralytics joins parts in the same spirit. One part stays as it is.
-    """
-    if len(rings) == 1:
-        return rings[0]
-    there = [point for ring in rings for point in (*ring, ring[0])]
-    back = [ring[0] for ring in reversed(rings[:-1])]
-    return tuple(there + back)
 
 
 def agree(one: Content, other: Content) -> bool:

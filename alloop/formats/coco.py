@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from alloop.errors import BadLabel
-from alloop.formats.boxes import around, fitted, joined
+from alloop.formats.boxes import around, fitted
 from alloop.formats.coco_index import CocoIndex, Listed, open_index
 from alloop.formats.masks import mask_outline
 from alloop.manifest import Drawn
 from alloop.nouns import Box, Content, Polygon, Task
+from alloop.outlines import joined
 
 __all__ = ["CocoLabels", "open_coco"]
 

@@ -1,17 +1,16 @@
 """Masks in COCO's run-length encoding, as outlines."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from alloop.errors import BadLabel
-from alloop.formats.boxes import joined
 from alloop.nouns import Polygon
+from alloop.outlines import outline
 
-__all__ = ["mask_outline", "outline", "run_lengths"]
+__all__ = ["mask_outline", "run_lengths"]
 
 COMPRESSED = re.compile(r"(?:[P-o]{0,6}[0-O])*")
 """Numbers of up to seven characters of six bits; the upper half of the characters go on (cocoapi, maskApi.c, rleFrString)."""
@@ -37,7 +36,7 @@ def mask_outline(segmentation: Mapping[str, Any], *, width: int, height: int, wh
     pixels = np.repeat(values, runs).reshape((height, width), order="F")
     if not pixels.any():
         raise BadLabel(f"{where} has an empty mask; remove it")
-    return outline(pixels)
+    return outline(pixels != 0)
 
 
 def run_lengths(counts: str) -> list[int] | None:
@@ -58,17 +57,3 @@ def run_lengths(counts: str) -> list[int] | None:
             runs.append(signed + (runs[-2] if len(runs) > 2 else 0))
             number = shift = 0
     return runs
-
-
-def outline(pixels: NDArray[np.uint8]) -> Polygon:
-    """The outline of the pixels (H, W) that are not 0, with corners cut by half a pixel; several parts are joined."""
-    from skimage import measure  # heavy
-
-    find_contours: Callable[..., list[NDArray[np.float64]]] = measure.find_contours
-    rows, columns = np.flatnonzero(pixels.any(axis=1)), np.flatnonzero(pixels.any(axis=0))
-    top, left = int(rows[0]), int(columns[0])
-    part = np.pad(pixels[top : rows[-1] + 1, left : columns[-1] + 1] != 0, 1).astype(np.float64)
-    # a pixel's middle is whole in the padded part, and half past whole in the image: hence -1 + 0.5
-    rings = [ring[:-1] + np.array([top - 0.5, left - 0.5]) for ring in find_contours(part, 0.5)]
-    rings.sort(key=len, reverse=True)
-    return joined([tuple((float(x), float(y)) for y, x in ring) for ring in rings])

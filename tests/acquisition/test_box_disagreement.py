@@ -18,7 +18,6 @@ from alloop.acquisition.box_disagreement import (
     boxes_apart,
     calibrate_quality,
     masks_apart,
-    overlaps,
 )
 from alloop.nouns import Detections, Evidence
 
@@ -44,14 +43,6 @@ def kinds(evidence: tuple[Evidence, ...]) -> dict[str, float]:
 
 
 NOTHING = sees()
-
-
-def test_overlaps_by_hand() -> None:
-    """Half of one and half of the other: 50 of 150. Side by side: 0. A box without area overlaps nothing, nor itself."""
-    first = np.array([LEFT, [3, 3, 3, 3]], np.float32)
-    found = overlaps(first, np.array([LEFT, [5, 0, 15, 10], [10, 0, 20, 10], [3, 3, 3, 3]], np.float32))
-    assert found == pytest.approx(np.array([[1, 1 / 3, 0, 0], [0, 0, 0, 0]]))
-    assert found.dtype == np.float32
 
 
 # Two detectors.

@@ -1,11 +1,10 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
-from skimage.draw import polygon2mask
 
-from alloop.annotation.label_studio_masks import decode_mask, outline
+from alloop.annotation.label_studio_masks import decode_mask
 from alloop.errors import BadLabel
 from tests.annotation.label_studio_strokes import encode_mask
 
@@ -13,15 +12,6 @@ SMALL = np.array([[0, 1, 1], [1, 0, 0]], bool)
 # label-studio-sdk 2.1.2: converter.brush.encode_rle of SMALL
 FROM_THE_SDK = [0, 0, 0, 24, 57, 27, 252, 96, 22, 255, 231, 0, 0]
 masks = arrays(bool, array_shapes(min_dims=2, max_dims=2, max_side=12))
-
-
-def filled(polygon, shape):
-    """The pixels whose middle lies inside the polygon."""
-    return polygon2mask(shape, np.array(polygon)[:, ::-1] - 0.5)
-
-
-def overlap(one, other):
-    return (one & other).sum() / (one | other).sum()
 
 
 @given(masks)
@@ -65,27 +55,3 @@ def test_a_stroke_for_another_picture_is_refused():
 def test_an_image_too_large_to_unpack_is_refused():
     with pytest.raises(BadLabel, match="cannot be unpacked"):
         decode_mask([], (100_000, 100_000))
-
-
-@settings(deadline=None)  # the first outline imports scikit-image
-@given(masks.filter(np.any))
-def test_an_outline_covers_what_is_painted(mask):
-    assert overlap(filled(outline(mask), mask.shape), mask) > 0.9
-
-
-def test_parts_and_holes_hang_on_one_outline():
-    mask = np.zeros((40, 60), bool)
-    mask[5:35, 5:30] = True
-    mask[12:25, 12:20] = False
-    mask[10:20, 40:55] = True
-    assert overlap(filled(outline(mask), mask.shape), mask) == 1
-
-
-def test_an_outline_stays_inside_the_image():
-    points = np.array(outline(np.ones((20, 30), bool)))
-    assert (points.min(axis=0).tolist(), points.max(axis=0).tolist()) == ([0, 0], [30, 20])
-
-
-def test_nothing_painted_has_no_outline():
-    with pytest.raises(BadLabel, match="paints nothing"):
-        outline(np.zeros((3, 3), bool))

@@ -2,12 +2,10 @@
 
 import math
 
-import numpy as np
 import pytest
-from skimage.draw import polygon2mask
 
 from alloop.errors import BadLabel
-from alloop.formats.boxes import agree, around, fitted, joined, told
+from alloop.formats.boxes import agree, around, fitted, told
 from alloop.nouns import Box, Content
 
 SQUARE = ((10.0, 10.0), (30.0, 10.0), (30.0, 30.0), (10.0, 30.0))
@@ -57,18 +55,6 @@ def test_a_number_that_is_not_finite_is_refused(value: float) -> None:
 
 def test_the_box_around_an_outline() -> None:
     assert around(SQUARE[:3], "dog") == Box("dog", 10, 10, 30, 30, SQUARE[:3])
-
-
-def test_one_part_needs_no_seam() -> None:
-    assert joined([SQUARE]) is SQUARE
-
-
-def test_joined_parts_cover_what_the_parts_cover() -> None:
-    flipped = np.array(joined([SQUARE, OTHER]))[:, ::-1]
-    covered = polygon2mask((80, 100), flipped - 0.5)  # which asks at whole numbers, and a pixel's middle is at a half
-    assert covered.sum() == 20 * 20 + 10 * 10
-    assert covered[10:30, 10:30].all()
-    assert covered[10:20, 50:60].all()
 
 
 def test_labels_agree_to_a_hundredth_of_a_pixel() -> None:
