@@ -48,11 +48,6 @@ def check(config: Config) -> None:
             f"a {config.model.kind} model cannot {config.project.task}; set [model] kind to yolo, "
             "or to your own 'package.module:factory'"
         )
-    if config.annotation.tool == "label-studio" and config.annotation.overlap_share:
-        raise ConfigError(
-            f"overlap_share is {config.annotation.overlap_share:g}, and Label Studio's queue would no longer follow ours; "
-            "set it to 0, or annotation.tool to folder"
-        )
     if not boxes and config.committee.kind != "models":
         raise ConfigError(
             f"[committee] kind '{config.committee.kind}' is for detectors; classifiers disagree with other models"

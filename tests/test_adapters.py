@@ -62,12 +62,10 @@ def test_files_elsewhere_are_not_served_by_label_studio(write, tmp_path: Path) -
 
 
 @pytest.mark.usefixtures("secrets")
-def test_overlap_is_refused_where_the_queue_would_break(write) -> None:
-    with (
-        pytest.raises(ConfigError, match=r"overlap_share is 0\.1"),
-        open_workspace(write("label-studio", "overlap_share = 0.1")),
-    ):
-        pass
+@pytest.mark.parametrize("tool", ["label-studio", "cvat"])
+def test_several_people_may_answer_a_sample(write, tool: str) -> None:
+    with open_workspace(write(tool, "overlap_share = 0.1")) as ws:
+        assert ws.config.annotation.overlap_share == 0.1
 
 
 @pytest.mark.usefixtures("secrets")

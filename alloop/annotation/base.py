@@ -20,7 +20,10 @@ class AnnotationTool(Protocol):
         """
 
     def changed_since(self, cursor: str) -> Changes:
-        """All labels that are new or changed since `cursor` ("" is the beginning), and the next cursor."""
+        """All labels that are new or changed since `cursor` ("" is the beginning), and the next cursor.
+
+        An answer that was changed to something unusable is told as deleted, and refused.
+        """
 
     def withdraw(self, refs: Collection[str]) -> None:
         """Take these tasks out of the queue, if nobody answered them; unknown refs are no error."""

@@ -3,7 +3,7 @@
 import json
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from alloop.annotation.cvat_client import Api, Record
@@ -160,6 +160,8 @@ class _Reader:
                 said = self._said(frame, marks[number], sizes)
             except BadLabel as error:
                 refused.append(Refusal(f"task {job['task_id']}, job {job['id']}, frame {number}", str(error)))
+                nothing = _label(job, number, frame.sample_id, (Outcome.REJECTED, None))
+                labels.append(replace(nothing, deleted=True))  # what it was before does not count any more
             else:
                 labels.append(_label(job, number, frame.sample_id, said))
 

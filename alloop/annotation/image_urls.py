@@ -1,9 +1,10 @@
 """Where an annotator's browser gets an image from: alloop's own service, Label Studio itself, or the web."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote, urlsplit
 
 from alloop.clock import Clock
 from alloop.errors import BadImage, ConfigError
@@ -11,26 +12,55 @@ from alloop.nouns import Sample
 from alloop.sections import ServiceSection
 from alloop.signing import Signer
 
-__all__ = ["ImageUrl", "local_files", "reached_at", "signed"]
+__all__ = ["ImageUrl", "SignedUrls", "local_files", "reached_at", "signed"]
 
 ImageUrl = Callable[[Sample], str]
 WEB = ("http://", "https://")
 
 
-def signed(project: str, service: ServiceSection, clock: Clock, *, suffix: str = "") -> ImageUrl:
+RENEWED = timedelta(days=1)
+"""How long before its end an address is renewed; one that lives for less than two days, after half its life."""
+
+
+@dataclass(frozen=True)
+class SignedUrls:
+    """Addresses of `alloop serve` under `base`, each good for so long; `suffix` is put after the sample's id."""
+
+    base: str
+    signer: Signer
+    clock: Clock
+    good_for: timedelta
+    suffix: str = ""
+
+    def __call__(self, sample: Sample) -> str:
+        """A sample's address from now on."""
+        return self.of(sample.id)
+
+    def of(self, sample_id: str) -> str:
+        """That of the sample with this id."""
+        path = self.signer.path(sample_id, expires=self.clock.now() + self.good_for)
+        return self.base + path.replace("?", f"{self.suffix}?", 1)
+
+    def due(self, address: str) -> datetime:
+        """When an address that was given out is to be renewed; one without an end is overdue."""
+        (expires, *_) = parse_qs(urlsplit(address).query).get("expires", [""])
+        if not expires.isdecimal():
+            return datetime.min.replace(tzinfo=UTC)
+        return datetime.fromtimestamp(int(expires[:11]), UTC) - min(RENEWED, self.good_for / 2)
+
+
+def signed(project: str, service: ServiceSection, clock: Clock, *, suffix: str = "") -> SignedUrls:
     """Addresses of `alloop serve` that expire; ConfigError without a key to sign them with.
 
-    `suffix` is put after the sample's id, for tools that take only what is called like an image.
+    `suffix` is for tools that take only what is called like an image.
     """
     if service.signing_key is None:
         raise ConfigError(
             "browsers get images under signed addresses, and there is no key to sign them; set "
             'ALLOOP_SERVICE__SIGNING_KEY (python -c "import secrets; print(secrets.token_hex(32))")'
         )
-    base = reached_at(service)
     signer = Signer(project, service.signing_key.get_secret_value().encode())
-    good_for = timedelta(days=service.image_days)
-    return lambda sample: base + signer.path(sample.id, expires=clock.now() + good_for).replace("?", f"{suffix}?", 1)
+    return SignedUrls(reached_at(service), signer, clock, timedelta(days=service.image_days), suffix)
 
 
 def reached_at(service: ServiceSection) -> str:

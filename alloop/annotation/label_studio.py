@@ -5,24 +5,23 @@ that button, and no deep link, serves the tasks in order.
 """
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any
 
-from alloop.annotation.label_studio_changes import WITHDRAWN, SizeOf, poll
+from alloop.annotation.image_urls import SignedUrls
+from alloop.annotation.label_studio_changes import SizeOf, poll
 from alloop.annotation.label_studio_client import Api, Server
+from alloop.annotation.label_studio_images import keep_shown
+from alloop.annotation.label_studio_marks import WITHDRAWN, mark
+from alloop.annotation.label_studio_people import SEEN, answered_before, open_seats, taken_seats
 from alloop.annotation.label_studio_queue import named, newest_cycle, prediction, renew, version_for
 from alloop.annotation.label_studio_results import Form, write_results
-from alloop.annotation.label_studio_schema import (
-    IMAGE,
-    OUTCOME,
-    UNCLEAR,
-    check_labels,
-    differences,
-    labelling_config,
-)
+from alloop.annotation.label_studio_schema import check_labels, differences, labelling_config
 from alloop.annotation.label_studio_tasks import (
-    UNTOUCHED,
+    AT_ONCE,
+    IDLE,
     Record,
     add_tasks,
     chunks,
@@ -33,7 +32,7 @@ from alloop.annotation.label_studio_tasks import (
 )
 from alloop.annotation.label_studio_webhook import Webhook, announce
 from alloop.errors import BadLabel, ConfigError
-from alloop.nouns import Batch, Changes, Prelabel, Sample, Task
+from alloop.nouns import Batch, BatchItem, Changes, Lane, Prelabel, Sample
 
 __all__ = ["LabelStudioTool"]
 
@@ -41,11 +40,10 @@ SETTINGS = {
     "sampling": "Uncertainty sampling",  # the only order that alloop can give, see label_studio_queue.py
     "skip_queue": "IGNORE_SKIPPED",  # a skipped task is done: otherwise the batch never is
     "show_collab_predictions": True,  # pre-labels are shown
+    "maximum_annotations": 1,  # more would break the order; how many people a task is for, it says by itself
 }
 SHORTEST = 3
 """Characters of a title that Label Studio takes."""
-AT_ONCE = 4
-"""Withdrawals at a time; more than 8 writers make Label Studio on SQLite fail (measured 2026-11)."""
 
 
 class LabelStudioTool:
@@ -86,33 +84,37 @@ class LabelStudioTool:
         with self._server.open() as api:
             project = self._ensured(api)
             found = of_batch(api, project["id"], batch)
-            missing = [item for item in batch.items if item.sample.id not in found]
+            missing = tuple(item for item in batch.items if item.sample.id not in found)
             version = version_for(batch, project["model_version"])
-            regions = self._regions({item.sample.id: item.shown for item in missing if item.shown is not None})
-            rows = [task_data(item, batch, image=self._image_url(item.sample)) for item in missing]
-            shown = [prediction(data, version, regions.get(data["item_id"], [])) for data in rows]
-            add_tasks(
-                api,
-                project["id"],
-                [{"data": data, "predictions": [one]} for data, one in zip(rows, shown, strict=True)],
-            )
+            add_tasks(api, project["id"], self._rows(api, project["id"], replace(batch, items=missing), version))
             if missing:
                 found = of_batch(api, project["id"], batch)
+            shared = [found[item.sample.id] for item in batch.items if _needs_seats(item) and item.sample.id in found]
+            for some in chunks(shared):
+                open_seats(api, list(_with_answers(api, project["id"], some)))
             renew(api, project["id"], version, lambda _: {})
             if self._webhook is not None:
                 announce(api, project["id"], self._webhook)
         return {item.sample.id: str(found[item.sample.id]) for item in batch.items if item.sample.id in found}
 
     def changed_since(self, cursor: str) -> Changes:
-        """The answers that are new or changed, and the annotations that are left when some were deleted."""
+        """The answers that are new or changed, and the annotations that are left when some were deleted.
+
+        Whoever looks also keeps the project in order: seats that were closed too early, addresses near their end.
+        """
         with self._server.open() as api:
             project = self._found(api)
             if project is None and cursor:
                 raise ConfigError(f"Label Studio has no project {self._title!r} any more; restore it, or its title")
-            return poll(api, project, cursor, form=self._form, size_of=self._size_of) if project else Changes((), "")
+            if project is None:
+                return Changes((), "")
+            changes = poll(api, project, cursor, form=self._form, size_of=self._size_of)
+            if not isinstance(self._image_url, SignedUrls):
+                return changes
+            return replace(changes, cursor=keep_shown(api, project["id"], changes.cursor, urls=self._image_url))
 
     def withdraw(self, refs: Collection[str]) -> None:
-        """Skip these tasks in alloop's own name, where nobody answered or began; no label comes of that.
+        """Skip these tasks in alloop's own name, where answers are wanted still and nobody began; no label comes of that.
 
         They are not deleted: who has one open could not submit it then, and a later push would bring it back.
         """
@@ -122,9 +124,9 @@ class LabelStudioTool:
             if project is None:
                 return
             for some in chunks(ids):
-                idle = [where("id", "in_list", list(some), "List"), *UNTOUCHED]
-                tasks = list(listing(api, project["id"], idle, include="data"))
-                ours = [task["id"] for task in tasks if "batch_id" in task["data"]]
+                idle = [where("id", "in_list", list(some), "List"), *IDLE]
+                tasks = list(listing(api, project["id"], idle, include="data,overlap"))
+                ours = [task for task in tasks if "batch_id" in task["data"]]
                 list(pool.map(lambda task: self._skip(api, task), ours))
 
     def publish_model(self, version: str, predictions: Mapping[str, Prelabel]) -> None:
@@ -134,6 +136,19 @@ class LabelStudioTool:
             if project is not None:
                 cycle = newest_cycle(project["model_version"]) or 0
                 renew(api, project["id"], named(version, cycle), lambda data: self._fresh(data, predictions))
+
+    def _rows(self, api: Api, project: int, missing: Batch, version: str) -> list[Record]:
+        """What to import for these items of a batch: data, place in the queue and pre-label, and who is not to be asked."""
+        regions = self._regions({item.sample.id: item.shown for item in missing.items if item.shown is not None})
+        again = [item.sample.id for item in missing.items if item.lane is Lane.RELABEL]
+        before = answered_before(api, project, again)
+        rows = []
+        for item in missing.items:
+            taken = before.get(item.sample.id, ())
+            data = task_data(item, missing, image=self._image_url(item.sample), taken=len(taken))
+            shown = prediction(data, version, regions.get(item.sample.id, []))
+            rows.append({"data": data, "predictions": [shown], "annotations": taken_seats(taken, self._form.task)})
+        return rows
 
     def _fresh(self, data: Sequence[Record], predictions: Mapping[str, Prelabel]) -> Mapping[str, list[Record]]:
         samples = [one["item_id"] for one in data]
@@ -151,15 +166,12 @@ class LabelStudioTool:
                 raise BadLabel(f"sample {sample}: {error}") from error
         return regions
 
-    def _skip(self, api: Api, task: int) -> None:
-        control = "label" if self._form.task is Task.CLASSIFY else OUTCOME
-        region = {"id": WITHDRAWN, "from_name": control, "to_name": IMAGE, "type": "choices"}
-        body = {
-            "result": [region | {"value": {"choices": [UNCLEAR]}}],
-            "was_cancelled": True,
-            "unique_id": str(uuid.uuid5(uuid.NAMESPACE_URL, f"{self._server.url}/tasks/{task}/{WITHDRAWN}")),
-        }
-        api.post(f"/api/tasks/{task}/annotations/", body, ignoring=(404, 409))  # deleted, or withdrawn already
+    def _skip(self, api: Api, task: Record) -> None:
+        if task["overlap"] > 1:
+            api.patch(f"/api/tasks/{task['id']}/", {"overlap": 1})
+        name = f"{self._server.url}/tasks/{task['id']}/{WITHDRAWN}"
+        body = mark(WITHDRAWN, self._form.task) | {"unique_id": str(uuid.uuid5(uuid.NAMESPACE_URL, name))}
+        api.post(f"/api/tasks/{task['id']}/annotations/", body, ignoring=(404, 409))  # deleted, or withdrawn already
 
     def _found(self, api: Api) -> Record | None:
         """The project; None when there is none. ConfigError when it is not made for this task and label set."""
@@ -187,6 +199,15 @@ class LabelStudioTool:
         if any(project[key] != value for key, value in SETTINGS.items()):
             api.patch(f"/api/projects/{project['id']}", SETTINGS)
         return project
+
+
+def _needs_seats(item: BatchItem) -> bool:
+    return item.annotators > 1 or item.lane is Lane.RELABEL
+
+
+def _with_answers(api: Api, project: int, ids: Sequence[int]) -> Iterator[Record]:
+    wanted = [where("id", "in_list", list(ids), "List")]
+    return listing(api, project, wanted, include=f"data,overlap,is_labeled,{SEEN}", fields="all")
 
 
 def _projects(api: Api, title: str) -> list[Any]:

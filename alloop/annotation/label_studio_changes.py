@@ -2,40 +2,42 @@
 
 import json
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 from alloop.annotation.label_studio_client import Api
+from alloop.annotation.label_studio_marks import is_mark
+from alloop.annotation.label_studio_people import open_seats, person
 from alloop.annotation.label_studio_results import Form, read_results
 from alloop.annotation.label_studio_tasks import ANNOTATED, Record, listing, where
 from alloop.errors import BadLabel
 from alloop.nouns import Changes, Content, Label, Outcome, Refusal, Task
 
-__all__ = ["WITHDRAWN", "SizeOf", "poll"]
+__all__ = ["SizeOf", "poll"]
 
 SizeOf = Callable[[Sequence[str]], Mapping[str, tuple[int, int]]]
 """The (width, height) in pixels of the upright images of samples, by sample id; unknown ones may be missing."""
 OVERLAP = timedelta(seconds=30)
 """Each poll looks back this far: an annotation is dated before it can be seen, up to 21 s before it on a busy SQLite."""
 WANTED = (
-    "data,updated_at,annotations,"
+    "data,updated_at,overlap,is_labeled,annotations,"
     "result,was_cancelled,completed_by,created_at,updated_at,lead_time,parent_prediction"  # of each annotation
 )
-WITHDRAWN = "alloop-withdrawn"
-"""The id of the region in a skip that stands for a withdrawal."""
 
 
 @dataclass(frozen=True)
 class Mark:
     """A cursor: how far the project was read by the server's clock, and what was told of its last `OVERLAP`.
 
-    `held` counts the annotations that the reader of the labels believes to be there.
+    `held` counts the annotations that the reader of the labels believes to be there. `images` says when addresses of
+    images are due, see label_studio_images.py.
     """
 
     project: int
     at: str = ""
     seen: Mapping[str, str] = field(default_factory=dict)
     held: int = 0
+    images: str = ""
 
     @property
     def since(self) -> datetime:
@@ -51,6 +53,7 @@ def poll(api: Api, project: Record, cursor: str, *, form: Form, size_of: SizeOf)
     """
     mark = _mark(cursor, project["id"])
     tasks = _changed(api, mark)
+    open_seats(api, [task for task in tasks if "batch_id" in task["data"]])
     news = [(task, one) for task in tasks for one in task["annotations"] if _is_news(one, mark)]
     news.sort(key=lambda pair: (_time(pair[1]["updated_at"]), pair[1]["id"]))
     labels, refused = _read(api, news, form, size_of)
@@ -85,7 +88,7 @@ def _moved(mark: Mark, tasks: Collection[Record], held: int) -> str:
     near = latest - OVERLAP
     recent = [one for task in tasks for one in task["annotations"] if _time(one["updated_at"]) > near]
     seen = {str(one["id"]): one["updated_at"] for one in sorted(recent, key=lambda one: int(one["id"]))}
-    return json.dumps(asdict(Mark(mark.project, latest.isoformat(), seen, held)))
+    return json.dumps(asdict(replace(mark, at=latest.isoformat(), seen=seen, held=held)))
 
 
 def _is_news(annotation: Record, mark: Mark) -> bool:
@@ -105,7 +108,7 @@ def _present(api: Api, project: int) -> frozenset[str]:
 def _read(
     api: Api, news: Sequence[tuple[Record, Record]], form: Form, size_of: SizeOf
 ) -> tuple[list[Label], list[Refusal]]:
-    answers = [(task, annotation) for task, annotation in news if not _is_withdrawal(annotation)]
+    answers = [(task, annotation) for task, annotation in news if not is_mark(annotation)]
     if not answers:
         return [], []
     names = {user["id"]: user.get("email") for user in api.get("/api/users/")}
@@ -117,14 +120,17 @@ def _read(
             said = _said(task, annotation, form, sizes)
         except BadLabel as error:
             refused.append(Refusal(f"task {task['id']}, annotation {annotation['id']}", str(error)))
+            labels += _taken_back(task, annotation, _annotator(annotation, names))
         else:
             labels.append(_label(task, annotation, said, _annotator(annotation, names)))
     return labels, refused
 
 
-def _is_withdrawal(annotation: Record) -> bool:
-    regions = annotation["result"] or []
-    return annotation["was_cancelled"] and any(region.get("id") == WITHDRAWN for region in regions)
+def _taken_back(task: Record, annotation: Record, annotator: str) -> list[Label]:
+    """What an annotation said before it was changed to something that is refused: nothing any more."""
+    if "item_id" not in task["data"]:
+        return []
+    return [replace(_label(task, annotation, (Outcome.REJECTED, None), annotator), deleted=True)]
 
 
 def _said(
@@ -153,9 +159,8 @@ def _label(task: Record, annotation: Record, said: tuple[Outcome, Content | None
     )
 
 
-def _annotator(annotation: Record, names: Mapping[int, str | None]) -> str:
-    who = annotation["completed_by"]
-    number = who["id"] if isinstance(who, dict) else who
+def _annotator(annotation: Record, names: Mapping[int | None, str | None]) -> str:
+    number = person(annotation)
     return names.get(number) or f"user {number}"
 
 

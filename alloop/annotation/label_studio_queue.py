@@ -9,7 +9,7 @@ batch by rank. The version is called after the model that pre-labels and the new
 from collections.abc import Callable, Mapping, Sequence
 
 from alloop.annotation.label_studio_client import Api
-from alloop.annotation.label_studio_tasks import UNANSWERED, Record, chunks, listing
+from alloop.annotation.label_studio_tasks import OPEN, Record, chunks, listing
 from alloop.errors import ConfigError
 from alloop.nouns import Batch
 
@@ -17,7 +17,7 @@ __all__ = ["named", "newest_cycle", "prediction", "renew", "score", "version_for
 
 RANKS = 1_000_000
 """No batch is larger. A fixed number, so that a batch which grows while it is pushed keeps its order."""
-WANTED = "data,predictions,model_version,result"
+WANTED = "data,total_annotations,predictions,model_version,result"
 """The last two are those of each prediction."""
 UNTRAINED = "no-model"
 
@@ -56,19 +56,19 @@ def score(cycle: int, rank: int) -> float:
 def renew(
     api: Api, project: int, version: str, write: Callable[[Sequence[Record]], Mapping[str, list[Record]]]
 ) -> None:
-    """Give each unanswered task a prediction of `version` unless it has one, then make that the project's version.
+    """Give each open task a prediction of `version` unless it has one, then make that the project's version.
 
     `write` tells the regions {sample id: results} for the data of pre-labelled tasks; where it tells none, a task keeps
-    those it shows. Cut off anywhere, it is finished by doing it again: until the last request the old order stands.
+    those it shows, and so does one that somebody has answered: the next person is shown the same. Cut off anywhere, it is finished by doing it again: until the last request the old order stands.
     """
     present = api.get(f"/api/projects/{project}")["model_version"]
     if present == version:
         return
-    found = listing(api, project, UNANSWERED, include=WANTED, fields="all")
+    found = listing(api, project, OPEN, include=WANTED, fields="all")
     tasks = [task for task in found if "batch_id" in task["data"]]
     lacking = [task for task in tasks if all(one["model_version"] != version for one in task["predictions"])]
     for some in chunks(lacking):
-        fresh = write([task["data"] for task in some if task["data"]["prelabelled"]])
+        fresh = write([task["data"] for task in some if task["data"]["prelabelled"] and not task["total_annotations"]])
         rows = [{"task": task["id"], **_renewed(task, fresh, version=version, present=present)} for task in some]
         made = api.post(f"/api/projects/{project}/import/predictions", rows)["created"]
         if made != len(rows):  # it leaves out what it finds wrong, and says so in its log only

@@ -10,12 +10,14 @@ from alloop.nouns import Batch, BatchItem
 
 __all__ = [
     "ANNOTATED",
+    "AT_ONCE",
     "CHUNK",
-    "UNANSWERED",
-    "UNTOUCHED",
+    "IDLE",
+    "OPEN",
     "add_tasks",
     "batch_id",
     "delete_tasks",
+    "filtered",
     "listing",
     "of_batch",
     "task_data",
@@ -25,6 +27,8 @@ __all__ = [
 Record = dict[str, Any]
 CHUNK = 500
 """Tasks per request: an import of 500 took 0.7 s, and an address that names 1,000 is too long (measured 2026-11)."""
+AT_ONCE = 4
+"""Tasks that are changed at a time; more than 8 writers make Label Studio on SQLite fail (measured 2026-11)."""
 
 
 def where(field: str, operator: str, value: Any, kind: str = "Number") -> Record:
@@ -34,9 +38,11 @@ def where(field: str, operator: str, value: Any, kind: str = "Number") -> Record
 
 ANNOTATED = (where("annotations_ids", "greater", 0),)
 """Somebody answered, or skipped. Not `empty`: as text that fails in a project without tasks, as a number it is wrong."""
-UNANSWERED = (where("total_annotations", "equal", 0), where("cancelled_annotations", "equal", 0))
-"""Nobody answered or skipped."""
-UNTOUCHED = (*UNANSWERED, where("draft_exists", "equal", value=False, kind="Boolean"))
+OPEN = (where("is_labeled", "equal", value=False, kind="Boolean"),)
+"""In the queue: not as many people have answered or skipped as are to."""
+IDLE = (*OPEN, where("draft_exists", "equal", value=False, kind="Boolean"))
+"""In the queue, and nobody has begun."""
+UNTOUCHED = (*IDLE, where("total_annotations", "equal", 0), where("cancelled_annotations", "equal", 0))
 """Nobody answered, skipped or began."""
 
 
@@ -50,8 +56,7 @@ def listing(
     """
     last = 0
     while True:
-        filters = {"conjunction": "and", "items": [*conditions, where("id", "greater", last)]}
-        query = json.dumps({"ordering": ["tasks:id"], "filters": filters})
+        query = filtered([*conditions, where("id", "greater", last)], ordering="tasks:id")
         found = api.get(
             "/api/tasks", project=project, page_size=CHUNK, fields=fields, include=f"id,{include}", query=query
         )
@@ -61,13 +66,21 @@ def listing(
         last = found["tasks"][-1]["id"]
 
 
+def filtered(conditions: Sequence[Record], *, ordering: str) -> str:
+    """The `query` of a list of tasks that meet all conditions."""
+    return json.dumps({"ordering": [ordering], "filters": {"conjunction": "and", "items": list(conditions)}})
+
+
 def batch_id(batch: Batch) -> str:
     """What the tasks of a batch have in common."""
     return f"{batch.project}/{batch.cycle}"
 
 
-def task_data(item: BatchItem, batch: Batch, *, image: str) -> Record:
-    """What a task carries: the image's address, and all that says later whose task it is and where it stands."""
+def task_data(item: BatchItem, batch: Batch, *, image: str, taken: int = 0) -> Record:
+    """What a task carries: the image's address, and all that says later whose task it is and where it stands.
+
+    It has a seat for each annotator it is for, and for each of those who are not to be asked, whose seats are `taken`.
+    """
     return {
         IMAGE: image,
         "item_id": item.sample.id,
@@ -75,6 +88,7 @@ def task_data(item: BatchItem, batch: Batch, *, image: str) -> Record:
         "cycle": batch.cycle,
         "rank": item.rank,
         "prelabelled": item.shown is not None,
+        "seats": item.annotators + taken,
     }
 
 

@@ -13,9 +13,11 @@ import httpx
 
 from tests.annotation.fake_label_studio_answers import EMAIL, ROUTES, Refuse, parsed
 
-__all__ = ["EMAIL", "TOKEN", "FakeLabelStudio", "parsed"]
+__all__ = ["EMAIL", "PEOPLE", "TOKEN", "FakeLabelStudio", "parsed"]
 
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
+PEOPLE = {1: EMAIL, 2: "second@alloop.test", 3: "third@alloop.test"}
+"""Their tokens are TOKEN, and TOKEN with their number behind it."""
 
 
 class FakeLabelStudio(httpx.BaseTransport):
@@ -27,10 +29,12 @@ class FakeLabelStudio(httpx.BaseTransport):
         self.requests = []
         self.cut = None
         self.down = False
+        self.user, self.people = 1, PEOPLE
         self._last = datetime.min.replace(tzinfo=UTC)
 
-    def client(self):
-        return httpx.Client(base_url="http://fake", transport=self, headers={"Authorization": f"Token {TOKEN}"})
+    def client(self, number=1):
+        """What one of the `PEOPLE` is signed in with."""
+        return httpx.Client(base_url="http://fake", transport=self, headers={"Authorization": _token(number)})
 
     def handle_request(self, request):
         number, when = self.cut or (-1, "")
@@ -45,8 +49,10 @@ class FakeLabelStudio(httpx.BaseTransport):
         return answer
 
     def _answer(self, request):
-        if request.headers.get("Authorization") != f"Token {TOKEN}":
+        signed = {_token(number): number for number in self.people}
+        if request.headers.get("Authorization") not in signed:
             return httpx.Response(401, json={"detail": "Invalid token."}, request=request)
+        self.user = signed[request.headers["Authorization"]]
         body = json.loads(request.content) if request.content else None
         for (method, pattern), answer in ROUTES.items():
             match = re.fullmatch(pattern, request.url.path)
@@ -89,9 +95,13 @@ class FakeLabelStudio(httpx.BaseTransport):
             "draft_exists": bool(self.of(self.drafts, task["id"])),
         }
 
-    def is_done(self, task):
+    def settle(self, number):
+        """After an annotation: a task is done when so many different people have answered it."""
+        task = self.tasks[number]
         ignored = self.projects[task["project"]]["skip_queue"] == "IGNORE_SKIPPED"
-        return any(not row["was_cancelled"] or ignored for row in self.of(self.annotations, task["id"]))
+        answers = [row for row in self.of(self.annotations, number) if not row["was_cancelled"] or ignored]
+        task["is_labeled"] = len({row["completed_by"] for row in answers}) >= task["overlap"]
+        self.touch(number)
 
     def add_prediction(self, task, row):
         number = next(self.ids)
@@ -103,3 +113,7 @@ class FakeLabelStudio(httpx.BaseTransport):
         for table in (self.annotations, self.predictions, self.drafts):
             for number in [number for number, row in table.items() if row["task"] == task]:
                 del table[number]
+
+
+def _token(number):
+    return f"Token {TOKEN}{number if number > 1 else ''}"

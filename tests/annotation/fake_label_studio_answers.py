@@ -11,6 +11,7 @@ DEFAULTS = {
     "skip_queue": "REQUEUE_FOR_OTHERS",
     "show_collab_predictions": True,
     "model_version": "",
+    "maximum_annotations": 1,
 }
 
 
@@ -82,9 +83,12 @@ def import_tasks(fake, body, params, project):
         if "image" not in row["data"]:
             raise Refuse(400, "'image' key is expected in task data")
         number = next(fake.ids)
-        fake.tasks[number] = {"id": number, "project": project, "data": row["data"], "updated_at": ""}
+        usual = {"overlap": fake.projects[project]["maximum_annotations"], "is_labeled": False}
+        fake.tasks[number] = {"id": number, "project": project, "data": row["data"], "updated_at": "", **usual}
         fake.touch(number)
         made.append(number)
+        for annotation in row.get("annotations", []):
+            add_annotation(fake, number, annotation)
         for prediction in row.get("predictions", []):
             fake.add_prediction(number, prediction)
             fake.projects[project]["model_version"] = (
@@ -123,7 +127,9 @@ def list_tasks(fake, body, params):
     query = json.loads(params["query"]) if "query" in params else {"filters": {"items": []}}
     rows = [fake.shown(task) for task in fake.tasks.values() if task["project"] == int(params["project"])]
     found = [row for row in rows if all(meets(row, condition) for condition in query["filters"]["items"])]
-    page = sorted(found, key=lambda row: row["id"])[: int(params["page_size"])]
+    field = query.get("ordering", ["tasks:id"])[0]
+    key = field.removeprefix("-").removeprefix("tasks:")
+    page = sorted(found, key=lambda row: row[key], reverse=field.startswith("-"))[: int(params["page_size"])]
     wanted = params["include"].split(",") if "include" in params else None
     hidden = () if params["fields"] == "all" else ("annotations", "predictions")
     return 200, {
@@ -143,6 +149,14 @@ def only(row, wanted):
     return kept
 
 
+def change_task(fake, body, params, number):
+    if number not in fake.tasks:
+        raise Refuse(404)
+    fake.tasks[number] |= body
+    fake.touch(number)
+    return 200, fake.tasks[number]
+
+
 def annotate(fake, body, params, task):
     if task not in fake.tasks:
         raise Refuse(404)
@@ -155,20 +169,20 @@ def annotate(fake, body, params, task):
 def add_annotation(fake, task, fields):
     number, now = next(fake.ids), fake.now()
     usual = {"was_cancelled": False, "lead_time": None, "parent_prediction": None, "ground_truth": False}
-    dated = {"created_at": now, "updated_at": now, "completed_by": 1, "task": task}
-    fake.annotations[number] = {**usual, **fields, **dated, "id": number}
-    fake.touch(task)
+    dated = {"created_at": now, "updated_at": now, "completed_by": fake.user, "task": task}
+    fake.annotations[number] = {**usual, **dated, **fields, "id": number}
+    fake.settle(task)
     return fake.annotations[number]
 
 
 def edit_annotation(fake, body, params, number):
     fake.annotations[number] |= {**body, "updated_at": fake.now()}
-    fake.touch(fake.annotations[number]["task"])
+    fake.settle(fake.annotations[number]["task"])
     return 200, fake.annotations[number]
 
 
 def delete_annotation(fake, body, params, number):
-    fake.touch(fake.annotations.pop(number)["task"])
+    fake.settle(fake.annotations.pop(number)["task"])
     return 204, None
 
 
@@ -194,7 +208,12 @@ def act(fake, body, params):
 def next_task(fake, body, params, project):
     """As projects/functions/next_task.py: the lowest score of the present version first, the others at random."""
     settings = fake.projects[project]
-    waiting = [task for task in fake.tasks.values() if task["project"] == project and not fake.is_done(task)]
+    mine = {row["task"] for row in fake.annotations.values() if row["completed_by"] == fake.user}
+    waiting = [
+        task
+        for task in fake.tasks.values()
+        if task["project"] == project and not task["is_labeled"] and task["id"] not in mine
+    ]
     version = settings["model_version"]
     queue = [
         (row["score"], task["id"])
@@ -210,11 +229,11 @@ def next_task(fake, body, params, project):
         chosen = min(task["id"] for task in waiting)
     task = fake.shown(fake.tasks[chosen])
     shown = [row for row in task["predictions"] if row["model_version"] == version]
-    return 200, {**task, "predictions": shown if settings["show_collab_predictions"] else []}
+    return 200, {**task, "annotations": [], "predictions": shown if settings["show_collab_predictions"] else []}
 
 
 def list_users(fake, body, params):
-    return 200, [{"id": 1, "email": EMAIL}]
+    return 200, [{"id": number, "email": email} for number, email in fake.people.items()]
 
 
 ROUTES = {
@@ -227,6 +246,7 @@ ROUTES = {
     ("POST", r"/api/projects/(\d+)/import/predictions"): import_predictions,
     ("GET", r"/api/projects/(\d+)/next"): next_task,
     ("GET", r"/api/tasks"): list_tasks,
+    ("PATCH", r"/api/tasks/(\d+)/"): change_task,
     ("POST", r"/api/tasks/(\d+)/annotations/"): annotate,
     ("POST", r"/api/tasks/(\d+)/drafts"): add_draft,
     ("PATCH", r"/api/annotations/(\d+)/"): edit_annotation,

@@ -107,7 +107,7 @@ class LabelStudioAnswers:
         refs = tool.push(batch_of("a"))
         person.act("predictions_to_annotations", [int(refs["a"])])
         changes = tool.changed_since("")
-        assert changes.labels == ()
+        assert told(changes) == {}
         assert "in bulk" in changes.refused[0].reason
 
     def test_an_answer_that_cannot_be_used_says_where_and_why(self, tool, person):
@@ -118,6 +118,27 @@ class LabelStudioAnswers:
         assert set(told(changes)) == {"b"}
         assert changes.refused[0].where == f"task {refs['a']}, annotation {made['id']}"
         assert changes.refused[0].reason == "label 'zebra' is not in the label set; use one of cat, dog"
+
+    def test_an_answer_that_is_changed_to_something_unusable_says_nothing_any_more(self, tool, person):
+        refs = tool.push(batch_of("a"))
+        made = person.choose(int(refs["a"]), "cat")
+        first = tool.changed_since("")
+        person.edit(made["id"], result=[])
+        second = tool.changed_since(first.cursor)
+        (before,), (after,) = first.labels, second.labels
+        assert (after.ref, after.annotator, after.deleted, after.content) == (before.ref, person.email, True, None)
+        assert after.updated_at > before.updated_at
+        assert "0 choices are made" in second.refused[0].reason
+
+    def test_one_that_is_mended_then_is_told_again(self, tool, person):
+        refs = tool.push(batch_of("a"))
+        made = person.choose(int(refs["a"]), "cat")
+        person.edit(made["id"], result=[])
+        broken = tool.changed_since("")
+        person.edit(made["id"], result=[choice("dog")])
+        (mended,) = tool.changed_since(broken.cursor).labels
+        assert (mended.content, mended.deleted) == (DOG, False)
+        assert mended.updated_at > broken.labels[0].updated_at
 
     def test_boxes_go_out_in_percent_and_come_back_in_pixels(self, open_tool, person):
         tool = open_tool(Task.DETECT)

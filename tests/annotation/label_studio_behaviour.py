@@ -26,7 +26,8 @@ def drained(person, count=100):
 
 
 def told(changes):
-    return {label.sample_id: label for label in changes.labels}
+    """{sample id: what was answered}; taken back answers are none."""
+    return {label.sample_id: label for label in changes.labels if not label.deleted}
 
 
 class LabelStudioBehaviour:

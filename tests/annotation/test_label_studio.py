@@ -1,26 +1,35 @@
 import pytest
 from pydantic import SecretStr
 
+from alloop.annotation.image_urls import signed
 from alloop.annotation.label_studio import LabelStudioTool
 from alloop.annotation.label_studio_client import Server
 from alloop.annotation.label_studio_results import Form
+from alloop.clock import VirtualClock
 from alloop.errors import ConfigError, ToolUnavailable
 from alloop.nouns import Prelabel, Task
+from alloop.sections import ServiceSection
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract
-from tests.annotation.fake_label_studio import EMAIL, TOKEN, FakeLabelStudio
+from tests.annotation.fake_label_studio import EMAIL, PEOPLE, TOKEN, FakeLabelStudio
+from tests.annotation.label_studio_addresses import DAY, KEY, START, LabelStudioAddresses
 from tests.annotation.label_studio_answers import LabelStudioAnswers
 from tests.annotation.label_studio_behaviour import DOG, LabelStudioBehaviour, batch_of, drained, told
 from tests.annotation.label_studio_person import Person
+from tests.annotation.label_studio_sharing import LabelStudioShared, LabelStudioSharing, again, shared, take
 
 TITLE = "Signs"
 
 
-def make_tool(fake, task=Task.CLASSIFY, labels=LABELS, title=TITLE):
+def plain(sample):
+    return f"https://images.example/{sample.uri}"
+
+
+def make_tool(fake, task=Task.CLASSIFY, labels=LABELS, title=TITLE, *, image_url=plain):
     return LabelStudioTool(
         Server("http://fake", SecretStr(TOKEN), transport=fake),
         title,
         form=Form(task, labels),
-        image_url=lambda sample: f"https://images.example/{sample.uri}",
+        image_url=image_url,
         size_of=lambda samples: dict.fromkeys(samples, (40, 30)),
     )
 
@@ -41,6 +50,11 @@ def person(fake):
         yield Person(client, TITLE, EMAIL)
 
 
+@pytest.fixture
+def people(fake):
+    return [Person(fake.client(number), TITLE, email) for number, email in PEOPLE.items()]
+
+
 class TestContract(AnnotationToolContract):
     @pytest.fixture(autouse=True)
     def _server(self, fake, person):
@@ -58,6 +72,18 @@ class TestBehaviour(LabelStudioBehaviour):
 
 
 class TestAnswers(LabelStudioAnswers):
+    pass
+
+
+class TestShared(LabelStudioShared):
+    pass
+
+
+class TestSharing(LabelStudioSharing):
+    pass
+
+
+class TestAddresses(LabelStudioAddresses):
     pass
 
 
@@ -105,6 +131,42 @@ def test_publishing_cut_off_anywhere_goes_on(small_chunks):
         assert drained(person) == list("abcde")
 
 
+def push_shared(fake):
+    make_tool(fake).push(shared("abc", only="ab"))
+
+
+def test_a_push_for_several_people_cut_off_anywhere_goes_on(small_chunks):
+    for person in cuts(push_shared):
+        assert [(task["overlap"], task["is_labeled"]) for task in person.tasks().values()] == [
+            (2, False),
+            (2, False),
+            (1, False),
+        ]
+
+
+def test_asking_again_cut_off_anywhere_goes_on():
+    def ask_again(fake):
+        if not fake.tasks:
+            answered(fake)
+        make_tool(fake).push(again("a"))
+
+    def answered(fake):
+        fake.cut, cut = None, fake.cut
+        push_shared(fake)
+        for number in PEOPLE:
+            with fake.client(number) as client:
+                take(Person(client, TITLE))
+        fake.requests.clear()
+        fake.cut = cut
+
+    for person in cuts(ask_again):
+        rows = person.ask("GET", "/api/tasks", params={"project": person.number, "fields": "all", "page_size": 100})
+        asked = [task for task in rows["tasks"] if task["data"]["cycle"] == 4]
+        assert [(task["overlap"], task["is_labeled"], task["cancelled_annotations"]) for task in asked] == [
+            (3, False, 2)
+        ]
+
+
 def test_a_server_that_is_down_is_asked_again_later(fake):
     fake.down = True
     with pytest.raises(ToolUnavailable, match=r"Label Studio at http://fake does not answer GET /api/projects/"):
@@ -133,6 +195,17 @@ def test_a_project_made_anew_has_lost_everything_that_was_told(fake, open_tool, 
     made = person.choose(int(refs["a"]), "dog")
     changes = open_tool().changed_since(cursor)
     assert (told(changes)["a"].content, changes.present) == (DOG, {str(made["id"])})
+
+
+def test_addresses_that_are_not_due_cost_nothing(fake, open_tool, tmp_path):
+    clock = VirtualClock(tmp_path / "clock.json", START)
+    tool = open_tool(image_url=signed("birds", ServiceSection(signing_key=SecretStr(KEY)), clock))
+    tool.push(batch_of("ab"))
+    cursor = tool.changed_since("").cursor
+    before = len(fake.requests)
+    clock.sleep(28 * DAY)
+    tool.changed_since(cursor)
+    assert len(fake.requests) - before == 3
 
 
 def test_nothing_new_costs_no_list_of_all_annotations(fake, open_tool, person):

@@ -1,21 +1,18 @@
 import itertools
-import os
-from pathlib import Path
 
 import pytest
 
-from tests.live.label_studio_server import start_copy
-
-VARIABLE = "ALLOOP_LABEL_STUDIO_VENV"
+from tests.live.accounts import sign_up
+from tests.live.label_studio_server import EMAIL, installed, start_copy
 
 
 @pytest.fixture(scope="session")
 def venv():
     """The virtual environment that Label Studio is installed in: `make test-live` makes it and sets the variable."""
-    stated = os.environ.get(VARIABLE, "")
-    if not stated or not (Path(stated) / "bin" / "label-studio").exists():
-        pytest.fail(f"there is no Label Studio at {VARIABLE}={stated!r}; run `make test-live`, which installs it")
-    return Path(stated).resolve()
+    try:
+        return installed()
+    except RuntimeError as missing:
+        pytest.fail(str(missing))
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +21,16 @@ def server(venv, tmp_path_factory):
     server = start_copy(venv, tmp_path_factory.mktemp("label-studio") / "data")
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def accounts(server):
+    """{email: client} of the administrator and two more people."""
+    others = ("second@alloop.test", "third@alloop.test")
+    clients = {EMAIL: server.client(), **{email: sign_up(server, email) for email in others}}
+    yield clients
+    for client in clients.values():
+        client.close()
 
 
 @pytest.fixture(scope="session")

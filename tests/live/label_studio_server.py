@@ -4,12 +4,16 @@ import os
 import shutil
 import signal
 import socket
+import sqlite3
 import subprocess
 import time
+from collections.abc import Mapping
+from contextlib import closing
 from pathlib import Path
 
 import httpx
 
+VARIABLE = "ALLOOP_LABEL_STUDIO_VENV"
 TOKEN = "0123456789abcdef0123456789abcdef01234567"
 EMAIL, PASSWORD = "admin@alloop.test", "only-for-tests"
 START_S = 180
@@ -32,11 +36,21 @@ SETTINGS = {
 }
 
 
-class LabelStudioServer:
-    """One server process on a free port of this machine."""
+def installed() -> Path:
+    """The virtual environment that Label Studio is installed in; RuntimeError where there is none."""
+    stated = os.environ.get(VARIABLE, "")
+    if not stated or not (Path(stated) / "bin" / "label-studio").exists():
+        raise RuntimeError(
+            f"there is no Label Studio at {VARIABLE}={stated!r}; run `make test-live`, which installs it"
+        )
+    return Path(stated).resolve()
 
-    def __init__(self, venv: Path, home: Path) -> None:
-        self._program, self._home = venv / "bin" / "label-studio", home
+
+class LabelStudioServer:
+    """One server process on a free port of this machine; `settings` are added to its environment."""
+
+    def __init__(self, venv: Path, home: Path, settings: Mapping[str, str] | None = None) -> None:
+        self._program, self._home, self._settings = venv / "bin" / "label-studio", home, settings or {}
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
@@ -44,7 +58,13 @@ class LabelStudioServer:
     def start(self) -> None:
         """Start it, and wait until it answers with our own token: on a port that is taken it would move elsewhere."""
         self._home.mkdir(parents=True, exist_ok=True)
-        environment = {**OFFLINE, **SETTINGS, "LABEL_STUDIO_BASE_DATA_DIR": str(self._home), "HOME": str(self._home)}
+        environment = {
+            **OFFLINE,
+            **SETTINGS,
+            **self._settings,
+            "LABEL_STUDIO_BASE_DATA_DIR": str(self._home),
+            "HOME": str(self._home),
+        }
         where = ["--internal-host", "127.0.0.1", "--port", str(self.port), "--data-dir", str(self._home)]
         with (self._home / "server.log").open("ab") as log:
             self._process = subprocess.Popen(
@@ -70,6 +90,12 @@ class LabelStudioServer:
     def log(self) -> str:
         """What it printed."""
         return (self._home / "server.log").read_text(errors="replace")
+
+    def committed_tasks(self, title: str) -> int:
+        """How many tasks a project has, from the database: the server itself would answer once it has done with its import."""
+        query = "SELECT count(*) FROM task JOIN project ON project.id = task.project_id WHERE project.title = ?"
+        with closing(sqlite3.connect(f"file:{self._home}/label_studio.sqlite3?mode=ro", uri=True, timeout=30)) as file:
+            return int(file.execute(query, (title,)).fetchone()[0])
 
     def client(self) -> httpx.Client:
         """A client with the administrator's legacy token."""
@@ -102,10 +128,10 @@ def template_of(venv: Path) -> Path:
     return template
 
 
-def start_copy(venv: Path, home: Path) -> LabelStudioServer:
+def start_copy(venv: Path, home: Path, settings: Mapping[str, str] | None = None) -> LabelStudioServer:
     """A started server in `home` with an empty database."""
     shutil.copytree(template_of(venv), home)
-    server = LabelStudioServer(venv, home)
+    server = LabelStudioServer(venv, home, settings)
     server.start()
     return server
 

@@ -2,7 +2,6 @@
 
 import base64
 import io
-import re
 import threading
 
 import httpx
@@ -16,9 +15,11 @@ from alloop.annotation.label_studio_results import Form
 from alloop.errors import ConfigError, ToolUnavailable
 from alloop.nouns import Box, Content, Outcome, Task
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract
+from tests.annotation.label_studio_addresses import LabelStudioAddresses
 from tests.annotation.label_studio_answers import LabelStudioAnswers, measured
 from tests.annotation.label_studio_behaviour import LabelStudioBehaviour, batch_of, drained, told
 from tests.annotation.label_studio_person import Person, choice, rectangle
+from tests.annotation.label_studio_sharing import LabelStudioShared, LabelStudioSharing
 from tests.live.label_studio_server import EMAIL, TOKEN, start_copy
 
 
@@ -29,12 +30,12 @@ def picture(sample):
     return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
-def make_tool(server, title, task=Task.CLASSIFY, labels=LABELS, *, token=TOKEN, transport=None):
+def make_tool(server, title, task=Task.CLASSIFY, labels=LABELS, *, token=TOKEN, transport=None, image_url=picture):
     return LabelStudioTool(
         Server(server.url, SecretStr(token), transport=transport),
         title,
         form=Form(task, labels),
-        image_url=picture,
+        image_url=image_url,
         size_of=lambda samples: dict.fromkeys(samples, (40, 30)),
     )
 
@@ -48,6 +49,11 @@ def open_tool(server, title):
 def person(server, title):
     with server.client() as client:
         yield Person(client, title, EMAIL)
+
+
+@pytest.fixture
+def people(accounts, title):
+    return [Person(client, title, email) for email, client in accounts.items()]
 
 
 class TestContract(AnnotationToolContract):
@@ -67,6 +73,18 @@ class TestBehaviour(LabelStudioBehaviour):
 
 
 class TestAnswers(LabelStudioAnswers):
+    pass
+
+
+class TestShared(LabelStudioShared):
+    pass
+
+
+class TestSharing(LabelStudioSharing):
+    pass
+
+
+class TestAddresses(LabelStudioAddresses):
     pass
 
 
@@ -165,30 +183,15 @@ def test_a_wrong_token_is_refused_and_not_shown(open_tool, token):
     assert token not in str(refusal.value)
 
 
-def test_two_people_share_the_queue_and_sign_their_answers(server, title, open_tool, person):
+def test_two_people_share_the_queue_and_sign_their_answers(open_tool, people):
     tool = open_tool()
     tool.push(batch_of("abcdef"))
-    with sign_up(server) as client:
-        second = Person(client, title, "second@alloop.test")
-        served = []
-        for _ in range(3):
-            for one in (person, second):
-                task = one.next()
-                served.append(task["data"]["item_id"])
-                one.choose(task["id"], "cat")
+    served = []
+    for _ in range(3):
+        for one in people[:2]:
+            task = one.next()
+            served.append(task["data"]["item_id"])
+            one.choose(task["id"], "cat")
     labels = told(tool.changed_since(""))
     assert served == list("abcdef")
     assert [labels[name].annotator for name in "abcdef"] == [EMAIL, "second@alloop.test"] * 3
-
-
-def sign_up(server):
-    """A client of somebody who followed the invitation link."""
-    with server.client() as admin:
-        invite = admin.get("/api/invite").json()["invite_url"]
-    with httpx.Client(base_url=server.url, follow_redirects=True, timeout=60) as browser:
-        token = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', browser.get(invite).text).group(1)
-        form = {"csrfmiddlewaretoken": token, "email": "second@alloop.test", "password": "only-for-tests"}
-        form |= {"how_find_us": "", "allow_newsletters": "false"}
-        browser.post(invite, data=form, headers={"Referer": server.url + invite})
-        legacy = browser.get("/api/current-user/token").json()["token"]
-    return httpx.Client(base_url=server.url, headers={"Authorization": f"Token {legacy}"}, timeout=60)
