@@ -246,11 +246,12 @@ def _disputed_items(ws: Workspace, cycle: int, *, without: frozenset[str]) -> li
 
 
 def _holdout_items(ws: Workspace, cycle: int) -> list[BatchItem]:
-    """In the first batch, the holdout samples that nobody has labelled yet, without pre-labels."""
-    if cycle != 0:
-        return []
-    asked = [sample for sample in ws.ledger.holdout.all() if sample.truth is None]
-    return [BatchItem(sample, place, Lane.HOLDOUT) for place, sample in enumerate(asked)]
+    """Until it is frozen, the holdout samples that nobody has answered yet, without pre-labels; in a replay those of then."""
+    asked = [item.sample for item in ws.ledger.batches.get(cycle).items if item.lane is Lane.HOLDOUT]
+    if not asked and ws.ledger.holdout.frozen() is None:
+        answered = {label.sample_id for label, _ in ws.ledger.labels.given()}
+        asked = [x for x in ws.ledger.holdout.all() if x.truth is None and x.id not in answered]
+    return [BatchItem(x, place, Lane.HOLDOUT) for place, x in enumerate(sorted(asked, key=lambda x: x.id))]
 
 
 def _queued(items: Sequence[BatchItem], rng: np.random.Generator) -> list[BatchItem]:

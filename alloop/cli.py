@@ -19,7 +19,7 @@ from alloop.commands.export import export
 from alloop.commands.model import model_rollback
 from alloop.commands.pool import pool_add, pool_status
 from alloop.commands.serve import assist, serve
-from alloop.commands.shown import HERE, ConfigOption, print_table
+from alloop.commands.shown import HERE, ConfigOption, columns, print_table
 from alloop.commands.up import up
 from alloop.errors import AlloopError, ConfigError, LabelsPending
 
@@ -121,13 +121,14 @@ def run(
 ) -> None:
     """Walk the loop here and now; killed and run again, it goes on where it was."""
     from alloop.cycle import open_cycle
+    from alloop.log_lines import lines_on_stderr
     from alloop.nouns import Action
     from alloop.progress import shown_progress
     from alloop.summary import summarise
     from alloop.tables import cost_lines, cycle_table
     from alloop.workspace import open_workspace
 
-    with open_workspace(config) as ws, shown_progress() as progress:
+    with open_workspace(config) as ws, shown_progress() as progress, lines_on_stderr():
         if go_on and not ws.ledger.cycles.go_on():
             print("there is no decision to go on from; the loop just runs", file=sys.stderr)
         open_cycle(ws)  # what cannot run is refused before Prefect starts
@@ -137,7 +138,7 @@ def run(
                 if decision.action in (Action.HOLD, Action.STOP):
                     break
         summary = summarise(ws)
-    print_table(cycle_table(summary))
+    print_table(cycle_table(summary, columns=columns()))
     for line in cost_lines(summary):
         print(line)
     print(decision.reason)
@@ -193,7 +194,7 @@ def status(
     for line in stage_lines(summary):
         print(line)
     if summary.cycles:
-        print_table(cycle_table(summary))
+        print_table(cycle_table(summary, columns=columns()))
 
 
 @app.command()

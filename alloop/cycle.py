@@ -14,6 +14,7 @@ from alloop.agreement import judge
 from alloop.choosing import choose_batch
 from alloop.clock import WallClock
 from alloop.confidence import calibrate
+from alloop.drift import follow_champion
 from alloop.effort import measure_effort, rule_of
 from alloop.errors import CycleClosed, LabelsPending, LeaseHeld, LeaseLost, LoopError, PoolEmpty, PoolExhausted
 from alloop.holdout import draw_holdout, holdout_hash
@@ -120,7 +121,7 @@ def score_pool(ws: Workspace, cycle: int) -> int:
     """Score every unlabelled sample with the champion, shard by shard into files."""
     with ws.ledger.steps.working(cycle, "score_pool") as lease:
         if lease is not None:
-            if cycle == 0:
+            if ws.ledger.holdout.frozen() is None:
                 _draw_holdout(ws)
             score_unlabelled(ws, lease)
     return cycle
@@ -180,6 +181,7 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
             hint = ws.ledger.hints.newest()  # before the tool is read: what comes in meanwhile goes on waiting
             ws.ledger.labels.record(ws.tool.name, ws.tool.changed_since(ws.ledger.labels.cursor(ws.tool.name)))
             ws.ledger.hints.handle(hint)
+            follow_champion(ws, cycle)  # which may have changed since the batch was chosen
             answered, asked = ws.ledger.labels.pending(cycle)
             ws.progress_of(cycle)("waiting for labels", answered, asked)
             if answered < asked and not should_close(ws, cycle, ws.clock.now()):
@@ -192,7 +194,7 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
 
 def _close_batch(ws: Workspace, lease: Lease) -> None:
     agreed = partial(judge, rule=rule_of(ws))
-    if lease.cycle != 0 or ws.ledger.holdout.frozen() is not None:
+    if ws.ledger.holdout.frozen() is not None:
         ws.ledger.labels.close_batch(lease, judge=agreed)
         return
     samples = ws.ledger.holdout.all()

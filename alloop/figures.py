@@ -17,6 +17,7 @@ from alloop.images import decode, measure, read_bytes
 from alloop.nouns import STEPS, Lane
 from alloop.savings import Band
 from alloop.summary import Answers, CycleRow
+from alloop.tables import duration
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,6 +42,8 @@ THUMBNAIL = 160
 
 def learning_curve(series: Sequence[Curve], *, metric: str) -> bytes:
     """A PNG of a metric over labels with 95% bands: the first curve strong and with its marks, the others grey."""
+    from matplotlib.ticker import MaxNLocator
+
     figure, axes = _new_figure(height_in=3.9)
     for place, curve in reversed(list(enumerate(series))):
         colour = BLUE if place == 0 else GREY
@@ -50,11 +53,13 @@ def learning_curve(series: Sequence[Curve], *, metric: str) -> bytes:
         axes.plot(curve.n, curve.points, line, color=colour, marker="o", linewidth=width, label=curve.name)
     for curve in series[:1]:
         _draw_marks(axes, curve)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, steps=[1, 2, 5, 10]))
     axes.set_xlabel("labels", fontsize=MEDIUM)
     axes.set_ylabel(f"{metric} on the frozen\nholdout (points)", fontsize=MEDIUM)
     axes.grid(axis="y", color="#dddddd", linewidth=0.8)
-    if any(curve.n for curve in series):
-        axes.legend(fontsize=MEDIUM, frameon=False, loc="lower right")
+    if len(series) > 1:  # outside, where it hides no mark
+        lines, names = axes.get_legend_handles_labels()  # drawn in reverse, so that the first lies on top
+        figure.legend(lines[::-1], names[::-1], fontsize=SMALL, frameon=False, loc="outside upper left", ncols=2)
     return _png(figure)
 
 
@@ -108,8 +113,8 @@ def stage_clock(rows: Sequence[CycleRow]) -> bytes:
             shown += [label] if label else []
             axes.barh(place, stage.hours, left=left, height=0.62, color=STAGES[stage.step], label=label)
             left += stage.hours
-        axes.text(row.hours, place, f" {row.hours:.1f} h", va="center", fontsize=SMALL, color=INK)
-    axes.axvline(limit, color=ORANGE, linewidth=1.8, label=f"promised: {limit:g} h")
+        axes.text(row.hours, place, f" {duration(row.hours)}", va="center", fontsize=SMALL, color=INK)
+    axes.axvline(limit, color=ORANGE, linewidth=1.8, label=f"promised: {duration(limit)}")
     axes.set_yticks(range(len(rows)), [f"cycle {row.number}" for row in rows])
     axes.set_xlim(0, end)
     axes.invert_yaxis()

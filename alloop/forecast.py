@@ -1,11 +1,12 @@
 """When a cycle will be done: a median, and a bound that is kept nine times in ten. Pure; `now` is an argument.
 
-Labelling is the wide part. Answers are taken for a Poisson process while people work, whose rate is known as far as a
-gamma distribution tells: what earlier batches (or, without any, the budget) let expect counts as an eighth of the
-budget, and each answer and each hour of this batch count for themselves. The time for m more answers is then
-`shape / rate` times a beta-prime variable with parameters m and shape, in closed form (Gelman et al., Bayesian Data
-Analysis, 3rd edition, section 2.6). More answers by the same moment raise the rate and narrow the bound, so they never
-make a forecast later. The other stages take what they took before.
+Labelling is the wide part. Two things are not known of it: when people begin, and how fast they then are. The first answer
+is expected when it came before, and who is later than that is taken to be as late again. From then on answers are taken for
+a Poisson process while people work, in bursts, whose rate is known as far as a gamma distribution tells: what earlier
+batches (or, without any, the budget) let expect counts for some hours, and each answer and each hour since the first one
+count for themselves. The time for m more answers is then `shape / rate` times a beta-prime variable with parameters m and
+shape, in closed form (Gelman et al., Bayesian Data Analysis, 3rd edition, section 2.6). More answers since the same first
+one raise the rate and narrow the bound, so they never make a forecast later. The other stages take what they took before.
 """
 
 from collections.abc import Mapping, Sequence
@@ -35,23 +36,24 @@ HOUR = timedelta(hours=1)
 MIDDLE = 0.5
 BOUND = 0.9
 """The pessimistic forecast is kept this often."""
-FIRST_SHAPE = 8.0
-"""What is known before the first answer of a project: the bound is 1.7 times the median then."""
-PER_BATCH = 8.0
-"""What each earlier batch adds to that; with five of them the bound is 1.2 times the median."""
+FIRST_SHAPE = 3.5
+"""What is known of a rate before the first answer of a project: the bound is 2.5 times the mean then, about the budget."""
+TEAM_SHAPE = 16.0
+"""How alike the batches of a team are: their rates differ by a quarter, says this shape (simulated teams, see below)."""
 MOST_SHAPE = 30.0
 """However many answers there are, a team's rate changes from day to day: by a sixth or so, says this shape."""
+BURSTS_PER_HOUR = 2.0
+"""People answer in bursts: what comes within half an hour tells no more of a rate than one answer would. After three batches
+the bound was kept 84 to 92 times of 100 by simulated teams with another rate in each hour, without this 72 to 86 times, and 94
+to 100 times by those of a steady pace (`tests/benchmarks/bench_forecast.py`, 2026-11)."""
 UNKNOWN = 1 / 3
-"""The part of the budget that labelling takes, before anything is known: so that the bound fits it, and waiting for the
-first answer does too for a while."""
+"""The part of the budget that labelling takes, before anything is known: so that the bound fits it."""
 UNKNOWN_PICKUP = 1 / 12
 """The part of it that passes before the first answer, before anything is known."""
-KNOWN_FOR = 1 / 8
-"""The part of the budget for which an expectation counts beside what is seen. It is hours and not answers, since people
-answer in bursts, and one silent hour must not outweigh it. With this and MOST_SHAPE the bound was kept 86 to 98 times of
-100 by simulated teams with a rate that differs by a quarter from batch to batch, 77 to 84 times by those whose rate is also
-another one every hour; in a project without a past, by teams that need 30 hours where a third of the budget was expected, 1
-to 70 and 13 to 63 times (2026-11)."""
+GUESS_FOR = 1 / 36
+"""The part of the budget, an hour of 36, for which that guess counts beside what is seen of this batch: it is only a guess."""
+KNOWN_FOR = 1 / 12
+"""The same for what earlier batches let expect: three hours."""
 RECENT = 3
 """Batches that an expected rate is taken from; people come and go."""
 AT_ONCE = 0.1
@@ -79,11 +81,15 @@ class PastBatch:
 
 @dataclass(frozen=True)
 class Batch:
-    """The answers that are wanted, and those that are there; `visible_at` is when annotators could see it, if they can."""
+    """The answers that are wanted, and those that are there.
+
+    `visible_at` is when annotators could see it, if they can; `began_at` is when the first answer came, if one did.
+    """
 
     asked: int
     answered: int = 0
     visible_at: datetime | None = None
+    began_at: datetime | None = None
 
 
 @dataclass(frozen=True)
@@ -127,10 +133,14 @@ class Forecast:
 
 @dataclass(frozen=True)
 class Pace:
-    """How fast people answer: a gamma distribution of answers per working hour, by its shape and its mean."""
+    """How fast people answer: a gamma distribution of answers per working hour, by its shape and its mean.
+
+    They come `burst` at a time on average.
+    """
 
     shape: float
     per_hour: float
+    burst: float = 1.0
 
     def hours_for(self, answers: int, *, chance: float) -> float:
         """The working hours within which that many more answers come, with that chance."""
@@ -138,8 +148,8 @@ class Pace:
 
         if answers <= 0:
             return 0.0
-        left = float(betaincinv(self.shape, answers, 1 - chance))
-        return self.shape / self.per_hour * (1 - left) / left if left > 0 else float("inf")
+        left = float(betaincinv(self.shape, answers / self.burst, 1 - chance))
+        return self.shape * self.burst / self.per_hour * (1 - left) / left if left > 0 else float("inf")
 
     def answers_within(self, hours: float, *, chance: float) -> int:
         """The most answers that come within those working hours, with that chance."""
@@ -198,25 +208,36 @@ def stage_range(plan: Plan, step: str, *, elapsed: timedelta = timedelta()) -> R
 def _labelled(batch: Batch, plan: Plan, *, now: datetime, chance: float) -> datetime:
     if batch.answered >= batch.asked:
         return now
-    visible = batch.visible_at or now
-    begun = now
-    if not batch.answered:
-        pickups = _pickups(plan)
-        pickup = max(pickups) if chance > MIDDLE else median(pickups)
-        begun = max(now, plan.hours.after(visible, timedelta(hours=pickup)))
     hours = labelling_pace(batch, plan, now=now).hours_for(batch.asked - batch.answered, chance=chance)
-    return plan.hours.after(begun, timedelta(hours=min(hours, LONGEST)))
+    if not batch.answered:
+        hours += _pickup_left(batch, plan, now=now, chance=chance)
+    return plan.hours.after(now, timedelta(hours=min(hours, LONGEST)))
+
+
+def _pickup_left(batch: Batch, plan: Plan, *, now: datetime, chance: float) -> float:
+    """Working hours until the first answer; whoever is late is, in the bound, taken to be as late again."""
+    waited = plan.hours.between(batch.visible_at or now, now) / HOUR
+    pickups = _pickups(plan)
+    return abs(max(pickups) - waited) if chance > MIDDLE else max(median(pickups) - waited, 0.0)
 
 
 def labelling_pace(batch: Batch, plan: Plan, *, now: datetime) -> Pace:
-    """What is known of the rate of answers at `now`: what was expected, and what was seen since people could begin."""
-    budget = plan.budgets[LABELLING] * plan.hours.share
-    expected, known_for = _expected(plan.batches) or max(batch.asked, 1) / (UNKNOWN * budget), KNOWN_FOR * budget
-    seen_for = 0.0
-    if batch.visible_at is not None:
-        seen_for = max(plan.hours.between(batch.visible_at, now) / HOUR - median(_pickups(plan)), 0.0)
-    shape = min(FIRST_SHAPE + PER_BATCH * len(plan.batches) + batch.answered, MOST_SHAPE)
-    return Pace(shape, (expected * known_for + batch.answered) / (known_for + seen_for))
+    """What is known of the rate of answers at `now`: what was expected, and what was seen since the first answer."""
+    budget, recent = plan.budgets[LABELLING] * plan.hours.share, len(plan.batches[-RECENT:])
+    told = _expected(plan.batches)
+    if told is None:
+        expected, shape, known_for = max(batch.asked, 1) / (UNKNOWN * budget), FIRST_SHAPE, GUESS_FOR * budget
+    else:  # as alike as batches are, and known as well as so many of them tell
+        expected, shape, known_for = told, TEAM_SHAPE * recent / (recent + 1), KNOWN_FOR * budget
+    known_for = max(known_for, shape / expected)  # as many answers as its shape says it is worth
+    after, seen_for = 0, 0.0
+    if batch.answered:
+        after = batch.answered - 1  # the first one only says when the clock starts
+        seen_for = plan.hours.between(batch.began_at or batch.visible_at or now, now) / HOUR
+    bursts = seen_for * BURSTS_PER_HOUR
+    shape += after * bursts / (after + bursts) if after and bursts else 0.0
+    rate = (expected * known_for + after) / (known_for + seen_for)
+    return Pace(min(shape, MOST_SHAPE), rate, burst=1 + rate / BURSTS_PER_HOUR)
 
 
 def _pickups(plan: Plan) -> list[float]:

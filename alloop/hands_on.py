@@ -1,13 +1,28 @@
 """What people do to a running loop by hand: pause a cycle, give it up without losing a label, take an older model back."""
 
+from dataclasses import dataclass
+
+from alloop.drift import reconsider
 from alloop.errors import ConfigError, CycleClosed, LoopError
+from alloop.ledger.drifts import Drift
 from alloop.ledger.expiry import AskedItem
-from alloop.nouns import STEPS, Action, Cycle, Decision
+from alloop.nouns import STEPS, Action, Cycle, Decision, Lane
 from alloop.publishing import publish_champion
 from alloop.sla import breaches
 from alloop.workspace import Workspace
 
-__all__ = ["cancel_cycle", "pause_cycle", "resume_cycle", "roll_back"]
+__all__ = ["RolledBack", "cancel_cycle", "pause_cycle", "resume_cycle", "roll_back"]
+
+
+@dataclass(frozen=True)
+class RolledBack:
+    """What came of taking an older model back: open tasks that show its pre-labels, and what it means for the open batch.
+
+    `drift` is None where no batch waits that another model has chosen.
+    """
+
+    renewed: int
+    drift: Drift | None
 
 
 def pause_cycle(ws: Workspace) -> str:
@@ -34,12 +49,13 @@ def resume_cycle(ws: Workspace) -> str:
 def cancel_cycle(ws: Workspace) -> Decision:
     """Give the open cycle up: what nobody answered leaves the queue and is in the pool again, every answer is kept.
 
-    The intention is noted first. Done again after a crash, it goes on, and after its end it gives what was decided then.
+    A holdout that was drawn stays drawn: the next cycle asks for those of its samples that have no answer yet, and
+    freezes it. The intention is noted first. Done again after a crash, it goes on, and after its end it gives what was
+    decided then.
 
     Raises:
         CycleClosed: no cycle is open.
         LeaseHeld: somebody works on a step of it.
-        LoopError: the holdout is not frozen yet.
         ToolUnavailable: nothing is lost, and trying again goes on.
     """
     cycle = _newest(ws)
@@ -65,16 +81,16 @@ def cancel_cycle(ws: Workspace) -> Decision:
     return _cancelled(ws, cycle)
 
 
-def roll_back(ws: Workspace, name: str) -> int:
-    """Make an older model champion again, and show its pre-labels on the open tasks; how many tasks those are.
+def roll_back(ws: Workspace, name: str) -> RolledBack:
+    """Make an older model champion again, withdraw what it finds not worth labelling, and show its pre-labels on the rest.
 
-    Done again, it renews what could not be renewed.
+    Done again, it does what could not be done.
 
     Raises:
         ConfigError: there is no model of that name.
         LoopError: it was never evaluated, or a batch is being chosen with the present champion.
         ModelCorrupt: its file is not the one that was registered.
-        ToolUnavailable: the model is champion; trying again renews the pre-labels.
+        ToolUnavailable: the model is champion; trying again does the rest.
     """
     version, champion = ws.ledger.models.get(name), ws.ledger.models.champion()
     if version is None:
@@ -87,10 +103,12 @@ def roll_back(ws: Workspace, name: str) -> int:
     ws.model(version)
     was = champion.name if champion else "none"
     ws.ledger.interventions.roll_back(name, reason=f"rolled back by a person from {was}")
+    cycle = _newest(ws)
+    drift = reconsider(ws, cycle.number)
     renewed = publish_champion(ws)
-    if (cycle := _newest(ws)).closed_at is None:
+    if cycle.closed_at is None:
         ws.ledger.interventions.show(cycle.number, name)
-    return renewed
+    return RolledBack(renewed, drift)
 
 
 def _newest(ws: Workspace) -> Cycle:
@@ -140,4 +158,7 @@ def _reason(step: str, items: tuple[AskedItem, ...]) -> str:
     told = f"cancelled by a person at {step}"
     if not items:
         return f"{told}, before a batch was chosen"
-    return f"{told}: {answered} of {len(items)} samples had answers, which are kept; the others are in the pool again"
+    back = "in the pool again"
+    if any(item.lane is Lane.HOLDOUT and not item.is_answered for item in items):
+        back += ", or asked for again where they belong to the holdout"
+    return f"{told}: {answered} of {len(items)} samples had answers, which are kept; the others are {back}"

@@ -98,7 +98,8 @@ def _batch(cycle: Cycle, stages: Sequence[Stage], items: Sequence[AskedItem]) ->
     if not items:
         return Batch(asked=cycle.nominal)
     answered = sum(min(len(item.answered_at), item.annotators) for item in items)
-    return Batch(sum(item.annotators for item in items), answered, _visible_at(stages))
+    began_at = min((at for item in items for at in item.answered_at), default=None)
+    return Batch(sum(item.annotators for item in items), answered, _visible_at(stages), began_at)
 
 
 def _past_batch(stages: Sequence[Stage], items: Sequence[AskedItem], hours: WorkingHours) -> PastBatch | None:

@@ -17,7 +17,7 @@ from alloop.nouns import Floats, ModelVersion, Sample, Task
 from alloop.scoring import Scored, ScoreFile, Shard, score_shards
 from alloop.workspace import Workspace
 
-__all__ = ["is_readable", "quarantine", "score_unlabelled"]
+__all__ = ["is_readable", "quarantine", "score_samples", "score_unlabelled"]
 
 PIECE = 256
 """Images whose boxes are in memory at once: 300 boxes of 80 classes are 100 kB."""
@@ -30,7 +30,7 @@ def score_unlabelled(ws: Workspace, lease: Lease) -> None:
     files = list(
         score_shards(
             (Shard(pa.array([sample.id for sample in samples], pa.string()), samples) for samples in pool),
-            lambda samples, seed: _believable(_score_shard(ws, samples, strategy, champion, seed), temperature),
+            lambda samples, seed: _believable(score_samples(ws, samples, strategy, champion, seed), temperature),
             folder=ws.config.state / "scores" / f"{ws.config.project.name}-{lease.cycle:04d}",
             version=" ".join([champion.sha256 if champion else "none", strategy.name, *_judged_by(ws)]),
             seed=int(ws.dice(lease.cycle, "scores").integers(2**62)),
@@ -77,10 +77,10 @@ def _believable(scored: Scored, temperature: float) -> Scored:
     return scores, probabilities if temperature == 1 else apply_temperature(probabilities, temperature)
 
 
-def _score_shard(
+def score_samples(
     ws: Workspace, samples: Sequence[Sample], strategy: Strategy, champion: ModelVersion | None, seed: int
 ) -> Scored:
-    """Scores and probabilities of a shard; NaN for a sample whose image cannot be read any more."""
+    """Scores (N,) and probabilities (N, C) by a strategy; NaN for a sample whose image cannot be read any more."""
     rng = np.random.default_rng(seed)
     if champion is None:
         nothing: Floats = np.empty((len(samples), 0), dtype=np.float32)

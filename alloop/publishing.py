@@ -1,6 +1,10 @@
 """After a change of champion: what people are shown of tasks that are open is what the new champion would answer."""
 
-from alloop.nouns import Sample
+from collections.abc import Mapping, Sequence
+
+from alloop.errors import BadImage
+from alloop.nouns import ModelVersion, Prelabel, Sample
+from alloop.pool_scores import is_readable
 from alloop.prelabels import prelabels_of
 from alloop.workspace import Workspace
 
@@ -10,19 +14,27 @@ __all__ = ["publish_champion"]
 def publish_champion(ws: Workspace) -> int:
     """Renew the pre-labels of what is pushed and not answered; how many samples that was. Twice is once.
 
-    Where the push showed none on purpose, none is shown now. While nothing is open, neither the model nor the tool is
-    asked. The ledger keeps the pre-label of the push: what people change is measured against that.
-
-    Raises:
-        ToolUnavailable: the tool does not answer; trying again helps.
-        BadImage: a sample's image cannot be read any more.
+    Where the push showed none on purpose, none is shown now, and where an image cannot be read any more the old one stays.
+    While nothing is open, neither the model nor the tool is asked. The ledger keeps the pre-label of the push: what people
+    change is measured against that. ToolUnavailable when the tool does not answer; trying again helps.
     """
     champion = ws.ledger.models.champion()
     samples = _open_samples(ws) if champion is not None else []
     if champion is None or not samples:
         return 0
-    ws.tool.publish_model(champion.name, prelabels_of(ws, champion, samples))
-    return len(samples)
+    prelabels = _prelabels(ws, champion, samples)
+    ws.tool.publish_model(champion.name, prelabels)
+    return len(prelabels)
+
+
+def _prelabels(ws: Workspace, champion: ModelVersion, samples: Sequence[Sample]) -> Mapping[str, Prelabel]:
+    try:
+        return prelabels_of(ws, champion, samples)
+    except BadImage:
+        readable = [sample for sample in samples if is_readable(sample)]
+        if len(readable) == len(samples):
+            raise
+        return prelabels_of(ws, champion, readable)
 
 
 def _open_samples(ws: Workspace) -> list[Sample]:
@@ -33,7 +45,7 @@ def _open_samples(ws: Workspace) -> list[Sample]:
     cycle = cycles[-1].number
     if any(stage.step == "wait_for_labels" and stage.finished_at is not None for stage in ws.ledger.steps.of(cycle)):
         return []
-    refs = ws.ledger.batches.refs(cycle)
+    asked, refs = {item.sample_id for item in ws.ledger.expiry.items(cycle)}, ws.ledger.batches.refs(cycle)
     answered = {label.sample_id for label, joined in ws.ledger.labels.given() if joined is None}
-    items = ws.ledger.batches.get(cycle).items
-    return [x.sample for x in items if x.shown is not None and x.sample.id in refs and x.sample.id not in answered]
+    wanted = asked.intersection(refs) - answered
+    return [x.sample for x in ws.ledger.batches.get(cycle).items if x.shown is not None and x.sample.id in wanted]

@@ -8,6 +8,7 @@ from alloop.forecast import BOUND, Batch, Plan, labelling_pace, stage_range
 from alloop.ledger.expiry import AskedItem
 from alloop.nouns import STEPS, Lane
 from alloop.outlook import look_ahead, plan_before
+from alloop.sla import CALM
 from alloop.workspace import Workspace
 
 __all__ = ["close_at_quorum", "fitting_answers", "has_quorum", "next_nominal", "should_close"]
@@ -66,7 +67,7 @@ def next_nominal(ws: Workspace, now: datetime) -> int:
 
 
 def fitting_answers(plan: Plan, *, wanted: int, hours: float, opened_at: datetime) -> int:
-    """How many answers come in, nine times in ten, during what a cycle of so many hours leaves for labelling.
+    """How many answers come in, nine times in ten, during what a cycle of so many hours leaves for labelling, with some calm.
 
     Where earlier batches tell no rate, the budget is taken to be enough for `wanted`.
     """
@@ -74,6 +75,7 @@ def fitting_answers(plan: Plan, *, wanted: int, hours: float, opened_at: datetim
     after = sum((stage_range(plan, step).bound for step in STEPS[LABELLING + 1 :]), timedelta())
     pickup = timedelta(hours=max((batch.pickup_hours for batch in plan.batches), default=0.0))
     begun = plan.hours.after(opened_at + before, pickup)
-    window = plan.hours.between(begun, opened_at + timedelta(hours=hours) - after)
+    deadline = opened_at + timedelta(hours=(1 - CALM) * hours)  # on the bound itself, a breath would put it at risk
+    window = plan.hours.between(begun, deadline - after)
     pace = labelling_pace(Batch(asked=wanted), plan, now=opened_at)
     return pace.answers_within(window / timedelta(hours=1), chance=BOUND)

@@ -1,27 +1,24 @@
-"""What the loop did and why, for people: one HTML file that needs nothing else, and a cycle as markdown."""
+"""What the loop did and why, for people: one HTML file that needs nothing else."""
 
 import os
-import re
-from base64 import b64encode
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
 from alloop.average_precision import DetectionResults, Precision, precision_of
-from alloop.confidence import Calibration
 from alloop.curves import Curve, Saving, curve_of, saving
-from alloop.effort import Effort
-from alloop.errors import ConfigError, CycleClosed, LoopError
+from alloop.errors import ConfigError, LoopError
 from alloop.figures import learning_curve, stage_clock, wasted_slots
 from alloop.gallery import KINDS, TAG_UNITS, show_batch
 from alloop.judging import results_of
-from alloop.nouns import Action, Decision, Task
+from alloop.nouns import Task
+from alloop.report_words import calibration_words, data_uri, decision_words, pull_words, sentence, unclear_words
 from alloop.resampling import METRIC_NAMES
-from alloop.summary import CycleRow, Summary, summarise
-from alloop.tables import correction_line, metric_of
+from alloop.summary import Summary, summarise
+from alloop.tables import correction_line, duration, metric_of
 from alloop.workspace import Workspace
 
-__all__ = ["compare", "cycle_markdown", "headline", "verdict", "write_report"]
+__all__ = ["compare", "headline", "verdict", "write_report"]
 
 LISTED = 50
 """Images that were set aside, and refused answers, that are listed one by one."""
@@ -67,8 +64,9 @@ def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters.update(sentence=_sentence, short=_short, png=_data_uri)
-    environment.filters.update(unclear=_unclear, calibrated=_calibration, corrected=correction_line, pull=_pull)
+    environment.filters.update(sentence=sentence, short=decision_words, png=data_uri, duration=duration)
+    environment.filters.update(calibrated=calibration_words, corrected=correction_line, pull=pull_words)
+    environment.filters.update(unclear=unclear_words)
     page = environment.from_string(resources.files("alloop").joinpath("report.html").read_text(encoding="utf-8"))
     return page.render(
         s=summary,
@@ -112,7 +110,7 @@ def _detail(ws: Workspace, summary: Summary) -> Detail | None:
     try:
         found = results_of(ws, newest)
     except LoopError as error:  # the page tells what happened all the same
-        return Detail(newest.name, missing=_sentence(str(error)))
+        return Detail(newest.name, missing=sentence(str(error)))
     if not isinstance(found, DetectionResults):
         return None
     precision, (hits, there) = precision_of(found), found.tally()
@@ -175,111 +173,3 @@ def _needed(labels: Saving, answers: Saving) -> str:
     if round(labels.labels) == round(answers.labels) and round(labels.random_labels) == round(answers.random_labels):
         return text
     return f"{text}; counting unclear answers, which cost as much, {answers.labels:.0f} and {answers.random_labels:.0f}"
-
-
-def cycle_markdown(ws: Workspace, cycle: int) -> str:
-    """One cycle as markdown for a Prefect artifact, the learning curve up to it as a PNG within the text."""
-    summary = summarise(ws)
-    row = next((row for row in summary.cycles if row.number == cycle), None)
-    if row is None:
-        raise CycleClosed(f"there is no cycle {cycle} in '{summary.project}'; see 'alloop status'")
-    so_far, metric = _until(curve_of(summary, name="the loop"), row), metric_of(summary)
-    curve = learning_curve([so_far], metric=metric) if row.evaluation else None
-    parts = [
-        f"# {_escape(summary.project)}, cycle {row.number}: {_escape(_short(row.decision))}",
-        _escape(_sentence(row.decision.reason)) if row.decision else "The cycle is open.",
-        _numbers_table(row, metric),
-        f"![learning curve]({_data_uri(curve)})" if curve else "",
-        _stages_table(row),
-        "Annotators are simulated and hours run on a virtual clock." if summary.is_simulated else "",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _until(curve: Curve, row: CycleRow) -> Curve:
-    """The curve as it was when this cycle was evaluated; every cycle before it was evaluated too."""
-    size = row.number + 1
-    marks = tuple(mark for mark in curve.marks if mark.n < (row.labels or 0))
-    n, points, low, high = curve.n[:size], curve.points[:size], curve.low[:size], curve.high[:size]
-    return Curve(curve.name, n, points, low, high, curve.answers[:size], marks)
-
-
-def _numbers_table(row: CycleRow, metric: str) -> str:
-    found, lift = row.evaluation, row.lift
-    boxes = {} if row.corrections is None else {"boxes": correction_line(row.corrections)}
-    calibration = {"calibration error": _calibration(row.calibration)} if metric == METRIC_NAMES[Task.CLASSIFY] else {}
-    cells = {
-        "strategy": row.cycle.strategy,
-        "labels in all": "–" if row.labels is None else str(row.labels),
-        "batch": ", ".join(f"{count} {outcome}" for outcome, count in row.tally.items()) or str(row.batch),
-        "unclear": _unclear(row),
-        **boxes,
-        metric: f"{found.points:.1f} ({found.low:.1f} to {found.high:.1f})" if found else "–",
-        **calibration,
-        "lift": f"{lift.points:+.2f} ({lift.low:+.2f} to {lift.high:+.2f})" if lift else "not judged",
-        "model": f"{row.challenger.name}{', promoted' if row.promoted else ''}" if row.challenger else "–",
-        "hours": f"{row.hours:.1f} of {row.limit_hours:g}{', overdue' if row.is_overdue else ''}",
-    }
-    rows = "\n".join(f"| {name} | {_escape(value)} |" for name, value in cells.items())
-    return f"| | |\n|---|---|\n{rows}"
-
-
-def _unclear(row: CycleRow) -> str:
-    """The share of unclear answers, by lane, and whether anything was done about it."""
-    if row.unclear_rate is None:
-        return "–"
-    lanes = [f"{found.unclear} of {found.answered} {lane}" for lane, found in row.lanes.items()]
-    predictor = {None: "", True: "; predictor on", False: "; predictor off"}[row.choosing.unclear_predictor]
-    return f"{row.unclear_rate:.1%} ({', '.join(lanes)}{predictor})"
-
-
-def _calibration(found: Calibration | None) -> str:
-    """The calibration error in points, and what the temperature makes of it."""
-    if found is None:
-        return "–"
-    if found.temperature is None or found.scaled_error is None:
-        return f"{100 * found.error:.1f} points, no temperature"
-    return (
-        f"{100 * found.error:.1f} points, {100 * found.scaled_error:.1f} at temperature {found.temperature:.2f} "
-        f"(fitted on {found.fitted_on} answers)"
-    )
-
-
-def _pull(effort: Effort) -> str:
-    """How far pre-labels lead people; nothing without answers of both kinds in the control lane."""
-    if effort.anchoring is None:
-        return "–"
-    shown, blind = effort.anchoring.shown, effort.anchoring.blind
-    return (
-        f"{effort.anchoring.pull_points:+.0f} points (agreed {shown.share:.0%} where {shown.samples} samples showed it, "
-        f"{blind.share:.0%} where {blind.samples} hid it)"
-    )
-
-
-def _stages_table(row: CycleRow) -> str:
-    lines = [
-        f"| {_escape(stage.step)} | {stage.hours:.2f} | {'–' if stage.work_s is None else f'{stage.work_s:.1f}'} |"
-        for stage in row.stages
-    ]
-    return "\n".join(["| stage | hours | work, s |", "|---|---:|---:|", *lines])
-
-
-def _short(decision: Decision | None) -> str:
-    """A decision in two words."""
-    if decision is None:
-        return "open"
-    moves = decision.action in (Action.START, Action.SWITCH)
-    return f"{decision.action} → {decision.strategy}" if moves else decision.action.value
-
-
-def _sentence(text: str) -> str:
-    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
-
-
-def _escape(text: str) -> str:
-    """Text that markdown takes literally, on one line."""
-    return re.sub(r"([\\`*_\[\]<>|#&])", r"\\\1", " ".join(text.split()))
-
-
-def _data_uri(png: bytes) -> str:
-    return f"data:image/png;base64,{b64encode(png).decode()}"

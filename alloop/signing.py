@@ -42,7 +42,7 @@ class Signer:
             raise Forged("the signature of the image does not fit its address; use the one that alloop gave out")
         late = now.timestamp() - int(expires)
         if late >= 0:
-            raise Forged(f"the address of the image expired {late:.0f} s ago; open the task again, alloop renews the addresses of open tasks")
+            raise Forged(f"the address of the image expired {late:.0f} s ago; open the task again for a new one")
         return int(-late)
 
     def _sign(self, sample_id: str, expires: str) -> str:

@@ -15,6 +15,7 @@ from alloop.nouns import STEPS, Cycle, Flag, Stage
 __all__ = [
     "AT_RISK",
     "BREACHED",
+    "CALM",
     "HANDOVERS",
     "RECOVERED",
     "RETRAINING",

@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING, Any
 
 from alloop.effort import Effort
+from alloop.ledger.drifts import Drift
 from alloop.nouns import Evaluation, ModelVersion, Outcome
 
 if TYPE_CHECKING:
-    from alloop.summary import Counts, CycleRow, StageRow
+    from alloop.cycle_row import CycleRow, StageRow
+    from alloop.summary import Counts
 
 __all__ = ["champion_json", "counts_json", "cycle_json"]
 
@@ -48,6 +50,20 @@ def _effort_json(effort: Effort | None) -> dict[str, Any] | None:
     return vars(effort.corrections) | {"pull_points": pull}
 
 
+def _drift_json(drift: Drift) -> dict[str, Any]:
+    return {
+        "from": drift.chosen_by,
+        "to": drift.version,
+        "at": drift.at.isoformat(),
+        "rescored": drift.rescored,
+        "reference": drift.reference,
+        "threshold": drift.threshold,
+        "withdrawn": len(drift.withdrawn),
+        "finished": drift.finished_at is not None,
+        "told": drift.told,
+    }
+
+
 def _stage_json(stage: "StageRow") -> dict[str, Any]:
     return {"step": stage.step, "hours": stage.hours, "work_s": stage.work_s, "finished": stage.is_finished}
 
@@ -76,6 +92,7 @@ def cycle_json(row: "CycleRow") -> dict[str, Any]:
         "committee_s": row.choosing.committee_s,
         "gradient_s": row.choosing.gradient_s,
         "effort": _effort_json(row.effort),
+        "drifts": [_drift_json(drift) for drift in row.drifts],
         "shared": row.shared,
         "asked_again": row.asked_again,
         "annotator_hours": row.annotator_hours,

@@ -2,8 +2,9 @@
 
     python -m deployments.relay ALLOOP_TOML [--watch-s 60]
 
-It looks every `loop.poll_s` seconds, and at once when a tool sent a hint. All that it knows stands in the ledger and in
-Prefect, so it can be killed and started again at any moment, and two of them do no harm.
+It looks every `loop.poll_s` seconds, and at once when a tool sent a hint; what it does then stands in `tasks.mending`. All
+that it knows stands in the ledger and in Prefect, so it can be killed and started again at any moment, and two of them do no
+harm.
 """
 
 import argparse
@@ -13,106 +14,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import alloop.cycle as loop
 from alloop.clock import VirtualClock
-from alloop.errors import AlloopError, LabelsPending, LeaseHeld, LeaseLost
-from alloop.ledger.attempts import Attempt
+from alloop.errors import AlloopError
 from alloop.watch import watch
 from alloop.workspace import Workspace, open_workspace
-from deployments.remedies import Remedy, remedy, revival_delay_s
-from deployments.runs import Runs, open_runs
+from tasks.mending import look
+from tasks.runs import open_runs
 
-__all__ = ["look", "relay", "take_in"]
+__all__ = ["relay"]
 
 log = logging.getLogger("alloop.relay")
 HINT_S = 1.0
 """How soon a hint is noticed."""
 AGAIN_S = 10.0
 """How soon a project is opened again that could not be."""
-
-
-def look(ws: Workspace, runs: Runs, *, watch_s: float) -> Remedy:
-    """Take in answers, then do what the open cycle needs of Prefect; what that was."""
-    cycle = _open_cycle(ws)
-    if cycle is None:
-        return _open_again(ws, runs)
-    if ws.ledger.interventions.held_back(cycle):
-        return Remedy.LEAVE
-    try:
-        take_in(ws, cycle)
-    except AlloopError as error:  # the tool may be away, and the run may need something all the same
-        log.warning("%s", error)
-    attempt = ws.ledger.attempts.newest(cycle)
-    if attempt is None:  # `alloop run` has it in hand, or the next scheduled run will
-        return _open_again(ws, runs)
-    return _mend(ws, runs, attempt, watch_s=watch_s)
-
-
-def _open_again(ws: Workspace, runs: Runs) -> Remedy:
-    """Repeat the run that was to open a cycle and crashed before it did: its schedule may name it once a week only."""
-    crashed = runs.crashed_last()
-    if crashed is None or ws.ledger.attempts.of_run(crashed) is not None:
-        return Remedy.LEAVE
-    log.info("run %s crashed before it opened a cycle, and is repeated", crashed)
-    runs.repeat(crashed)
-    return Remedy.START
-
-
-def take_in(ws: Workspace, cycle: int) -> None:
-    """Do once what the step wait_for_labels does; nothing while it is not this step's turn, or somebody else is at it."""
-    finished = _finished(ws, cycle)
-    if "push_to_annotation" not in finished or "wait_for_labels" in finished:
-        return
-    try:
-        loop.wait_for_labels(ws, cycle)
-    except LabelsPending:
-        if isinstance(ws.clock, VirtualClock):
-            ws.clock.sleep(ws.config.loop.poll_s)  # nobody else lets time pass for simulated people
-    except (LeaseHeld, LeaseLost) as held:
-        log.debug("%s", held)  # the run itself is at it
-
-
-def _mend(ws: Workspace, runs: Runs, attempt: Attempt, *, watch_s: float) -> Remedy:
-    seen = None if attempt.run is None else runs.look(attempt.run)
-    need = remedy(attempt, seen, labelled="wait_for_labels" in _finished(ws, attempt.cycle))
-    if need is Remedy.BURY:
-        assert attempt.run is not None
-        runs.bury(attempt.run, f"no process lives in attempt {attempt.number} of cycle {attempt.cycle} any more")
-    elif need is Remedy.RESUME:
-        assert attempt.run is not None
-        runs.resume(attempt.run)
-    elif need is Remedy.START:
-        _start(ws, runs, attempt.cycle, attempt.number)
-    if need in (Remedy.BURY, Remedy.REVIVE):
-        dead_s = seen.for_s if seen is not None and need is Remedy.REVIVE else 0.0
-        return _revive(
-            ws, runs, attempt, wait_s=revival_delay_s(ws.ledger.attempts.futile(attempt.cycle), watch_s) - dead_s
-        )
-    if need is not Remedy.LEAVE:
-        log.info("cycle %d, attempt %d: %s", attempt.cycle, attempt.number, need)
-    return need
-
-
-def _revive(ws: Workspace, runs: Runs, attempt: Attempt, *, wait_s: float) -> Remedy:
-    """Start the next attempt, unless it is too soon for that or another relay was quicker."""
-    if wait_s > 0 or not ws.ledger.attempts.begin(attempt.cycle, attempt.number + 1):
-        return Remedy.LEAVE
-    log.info("cycle %d: attempt %d is dead, attempt %d begins", attempt.cycle, attempt.number, attempt.number + 1)
-    _start(ws, runs, attempt.cycle, attempt.number + 1)
-    return Remedy.REVIVE
-
-
-def _start(ws: Workspace, runs: Runs, cycle: int, number: int) -> None:
-    ws.ledger.attempts.name(cycle, number, runs.start(cycle, number))
-
-
-def _open_cycle(ws: Workspace) -> int | None:
-    cycles = ws.ledger.cycles.all()
-    return cycles[-1].number if cycles and cycles[-1].closed_at is None else None
-
-
-def _finished(ws: Workspace, cycle: int) -> set[str]:
-    return {stage.step for stage in ws.ledger.steps.of(cycle) if stage.finished_at is not None}
 
 
 def relay(config: Path, *, watch_s: float | None = None) -> None:

@@ -21,17 +21,33 @@ SLA_EVERY = "*/10 * * * *"
 def deployments_of(config: Config, *, cron: str) -> Iterator[RunnerDeployment]:
     """cycle/PROJECT on a schedule, sla-watch/PROJECT every ten minutes, backtest/PROJECT for people to start."""
     name, file = config.project.name, str(config.file)
+    tags = ["alloop", f"project:{name}"]
     module = EntrypointType.MODULE_PATH  # keeps the module's real name
     yield RunnerDeployment.from_flow(
         run_deployed_cycle,
         name,
+        description="One turn of the loop; asleep while people label. A run that finds the cycle in hand ends at once.",
+        tags=tags,
         cron=cron,
         parameters={"config": file, "card": card_of(config)},
         entrypoint_type=module,
     )
-    yield RunnerDeployment.from_flow(backtest, name, parameters=_backtest(config.root), entrypoint_type=module)
     yield RunnerDeployment.from_flow(
-        sla_watch, name, cron=SLA_EVERY, parameters={"config": file}, entrypoint_type=module
+        backtest,
+        name,
+        description="Which strategy saves labels on your own labelled images; start it by hand, with a manifest.",
+        tags=tags,
+        parameters=_backtest(config.root),
+        entrypoint_type=module,
+    )
+    yield RunnerDeployment.from_flow(
+        sla_watch,
+        name,
+        description="Looks at the clocks and the run of the open cycle, and tells in time what will break its promise.",
+        tags=tags,
+        cron=SLA_EVERY,
+        parameters={"config": file},
+        entrypoint_type=module,
     )
 
 

@@ -14,6 +14,7 @@ from tasks.holdout_eval import holdout_eval
 from tasks.publish import publish
 from tasks.push_to_annotation import push_to_annotation
 from tasks.retrain import retrain
+from tasks.run_page import name_run
 from tasks.score_pool import score_pool
 from tasks.step import cycle_id
 from tasks.strategy_switch import strategy_switch
@@ -39,6 +40,7 @@ def run_cycle(config: str, project: str, cycle: int, *, wait: bool = True) -> st
     Returns:
         The cycle's id, or nothing when answers are missing and nobody wants to wait.
     """
+    name_run(project, cycle, name=f"cycle-{cycle}")
     scored = score_pool(config, cycle_id(project, cycle))
     chosen = diversity_select(config, scored)
     pushed = push_to_annotation(config, chosen)

@@ -9,4 +9,4 @@ __all__ = ["holdout_eval"]
 @step(name="holdout-eval", timeout_seconds=6 * 3600)
 def holdout_eval(config: str, cycle: str) -> str:
     """Measure the challenger, and promote it unless it is worse."""
-    return do(config, cycle, loop.holdout_eval)
+    return do(config, cycle, "holdout_eval", loop.holdout_eval)

@@ -9,4 +9,4 @@ __all__ = ["retrain"]
 @step(name="retrain", timeout_seconds=48 * 3600)
 def retrain(config: str, cycle: str) -> str:
     """Train on exactly the labels that had joined when the batch closed."""
-    return do(config, cycle, loop.retrain)
+    return do(config, cycle, "retrain", loop.retrain)

@@ -9,4 +9,4 @@ __all__ = ["strategy_switch"]
 @step(name="strategy-switch", timeout_seconds=1800)
 def strategy_switch(config: str, cycle: str) -> str:
     """Decide, and close the cycle."""
-    return do(config, cycle, loop.strategy_switch)
+    return do(config, cycle, "strategy_switch", loop.strategy_switch)

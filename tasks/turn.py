@@ -13,13 +13,16 @@ from pathlib import Path
 
 import httpx
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext
-from prefect.flow_runs import suspend_flow_run
+from prefect.exceptions import Pause, PrefectException
+from prefect.states import Suspended
 
 import alloop.cycle as loop
 from alloop.errors import LeaseHeld, LeaseLost, LoopError
 from alloop.workspace import Workspace, open_workspace
+from tasks.run_page import TAG, name_run, put_up_cycle, show_run
 from tasks.step import cycle_id
 
 __all__ = ["NotOurTurn", "Turn", "take_turn"]
@@ -56,7 +59,14 @@ class Turn:
             times = self.ws.ledger.attempts.sleep(self.number, self.attempt)
         except LeaseLost as lost:
             raise NotOurTurn(str(lost)) from lost
-        suspend_flow_run(timeout=ASLEEP_S, key=f"labels-{times}")  # with a key that was used it would not sleep
+        with suppress(httpx.HTTPError, PrefectException):  # a page that is missing keeps nobody awake
+            put_up_cycle(self.ws, self.number)
+        answered, asked = self.ws.ledger.labels.pending(self.number)
+        _suspend(
+            key=f"labels-{times}",  # with a key that was used it would not sleep
+            why=f"waits for labels: {answered} of {asked} answered on {self.ws.clock.now():%d %b %H:%M} UTC; "
+            "it is woken by itself when the batch is complete",
+        )
 
 
 @contextmanager
@@ -67,9 +77,13 @@ def take_turn(config: str, cycle: int | None, attempt: int | None) -> Iterator[T
     """
     run = _this_run()
     with open_workspace(Path(config)) as ws, ExitStack() as held:
-        turn = Turn(ws, *_claim(ws, run, cycle, attempt))
-        _enter(turn, held)
-        _rename(run, turn)
+        try:
+            turn = Turn(ws, *_claim(ws, run, cycle, attempt))
+            _enter(turn, held)
+        except NotOurTurn:
+            show_run("nothing-to-do", (TAG, f"project:{ws.config.project.name}"))
+            raise
+        name_run(ws.config.project.name, turn.number, name=_name(turn))
         yield turn
 
 
@@ -121,8 +135,16 @@ def _enter(turn: Turn, held: ExitStack) -> None:
             return
 
 
-def _rename(run: FlowRun, turn: Turn) -> None:
-    """Let people see in Prefect which cycle this is; a server that does not answer now will show the old name."""
-    name = f"cycle-{turn.number}" if turn.attempt == 1 else f"cycle-{turn.number}-attempt-{turn.attempt}"
-    with suppress(httpx.HTTPError), get_client(sync_client=True) as client:
-        client.update_flow_run(run.id, name=name)
+def _name(turn: Turn) -> str:
+    return f"cycle-{turn.number}" if turn.attempt == 1 else f"cycle-{turn.number}-attempt-{turn.attempt}"
+
+
+def _suspend(*, key: str, why: str) -> None:
+    """What Prefect's suspend_flow_run does, with a message that the page of the run shows; returns when the key was used."""
+    asleep: State[None] = Suspended(timeout_seconds=ASLEEP_S, pause_key=key, message=why)
+    with get_client(sync_client=True) as client:
+        answer = client.set_flow_run_state(_this_run().id, asleep)
+    if answer.status is SetStateStatus.ACCEPT:
+        raise Pause(state=answer.state)
+    if answer.state is None or not answer.state.is_running():
+        raise LoopError(f"Prefect did not let the run sleep ({answer.details}); it is revived")

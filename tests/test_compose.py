@@ -16,7 +16,8 @@ GIVEN = {name: f"given-{name}" for name in example()}
 FILE = read(GIVEN)
 SERVICES: dict[str, dict[str, Any]] = FILE["services"]
 SECRET = re.compile(r"PASSWORD|SECRET|TOKEN|KEY|AUTH|CREDENTIAL")
-OURS = ("prefect-server", "prefect-services", "deploy", "worker", "relay", "service", "alloop", "label-studio")
+ALLOOP = ("deploy", "worker", "relay", "service", "assist", "alloop")
+OURS = ("prefect-server", "prefect-services", *ALLOOP, "label-studio")
 DOCKERFILES = sorted((CHECKOUT / "deployments").glob("Dockerfile*"))
 PREFECT_REDIS = {"PREFECT_REDIS_MESSAGING_URL"}
 """Read by the package prefect-redis (0.3.0, `RedisMessagingSettings`), so Prefect itself does not know it."""
@@ -74,7 +75,7 @@ def test_redis_asks_for_its_password():
 
 def test_every_part_of_prefect_has_the_auth_string():
     servers = {environment(name)["PREFECT_SERVER_API_AUTH_STRING"] for name in ("prefect-server", "prefect-services")}
-    clients = {environment(name)["PREFECT_API_AUTH_STRING"] for name in ("deploy", "worker", "relay", "service")}
+    clients = {environment(name)["PREFECT_API_AUTH_STRING"] for name in ALLOOP}
     assert servers == clients == {"given-PREFECT_SERVER_API_AUTH_STRING"}
 
 
@@ -103,6 +104,24 @@ def test_databases_and_redis_are_on_networks_without_a_way_out():
 def test_label_studio_whose_webhooks_may_go_anywhere_does_not_see_postgres_redis_or_prefect():
     assert environment("label-studio")["LABEL_STUDIO_SSRF_PROTECTION_ENABLED"] == "false"
     assert "loop" not in SERVICES["label-studio"]["networks"]
+
+
+def test_pre_labels_on_request_run_only_where_somebody_asks_for_them():
+    profiles = {name: service["profiles"] for name, service in SERVICES.items() if "profiles" in service}
+    assert profiles == {"assist": ["assist"], "alloop": ["by-hand"]}
+    needed = {needed for service in SERVICES.values() for needed in service.get("depends_on", {})}
+    assert needed & set(profiles) == set()
+
+
+def test_label_studio_reaches_what_gives_pre_labels_and_may_call_it():
+    """Without the variable Label Studio 1.23.2 refuses a model server at a private address."""
+    assert set(SERVICES["label-studio"]["networks"]) & set(SERVICES["assist"]["networks"]) == {"tools"}
+    assert environment("label-studio")["LABEL_STUDIO_ML_BLOCK_LOCAL_IP"] == "false"
+
+
+def test_the_password_of_pre_labels_is_known_to_who_asks_for_it_alone():
+    known = {service for service, name, _ in every_environment() if name == "ALLOOP_SERVICE__ASSIST_PASSWORD"}
+    assert known == {"assist"}
 
 
 def test_networks_are_declared_and_all_are_used():
@@ -210,7 +229,7 @@ def test_the_image_runs_as_nobody_special_and_has_a_health_check(file):
 @pytest.mark.parametrize("file", [*DOCKERFILES, CHECKOUT / "docker-compose.yml"], ids=lambda file: file.name)
 def test_no_address_of_a_package_index_is_in_it(file):
     hosts = set(re.findall(r"https?://([^/:\s'\"]+)", file.read_text()))
-    assert hosts <= {"127.0.0.1", "prefect-server", "label-studio", "service"}
+    assert hosts <= {"127.0.0.1", "prefect-server", "label-studio", "service", "assist"}
 
 
 def test_what_the_image_copies_is_let_through_to_it():

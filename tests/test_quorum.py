@@ -50,18 +50,22 @@ def fits(week: str = "always", hours: float = 48, **plan: object) -> int:
 
 
 def test_ten_an_hour_for_48_hours_are_less_than_480_to_be_sure_of() -> None:
-    assert 330 < fits() < 400
+    assert 270 < fits() < 340
 
 
 def test_only_working_hours_count() -> None:
     """Monday and Tuesday from nine to five, until Wednesday at nine: a third of the time around the clock."""
-    assert fits("Mon-Fri 09:00-17:00") == pytest.approx(fits() / 3, rel=0.05)
+    assert fits("Mon-Fri 09:00-17:00") == pytest.approx(fits() / 3, rel=0.07)
 
 
 def test_the_other_stages_and_the_pickup_take_their_time() -> None:
     late = PastBatch(answers=101, hours=10, pickup_hours=8)
-    assert fits(batches=[TEAM, TEAM, late]) == pytest.approx(fits() * 40 / 48, rel=0.02)
-    assert fits(took=QUICK | {"retrain": [4.0]}) == pytest.approx(fits() * 40 / 48, rel=0.02)  # one alone counts twice
+    assert fits(batches=[TEAM, TEAM, late]) == pytest.approx(
+        fits() * 36 / 44, rel=0.02
+    )  # a twelfth of the 48 h stays free
+    assert fits(took=QUICK | {"retrain": [4.0]}) == pytest.approx(
+        fits() * 36 / 44, rel=0.02
+    )  # a twelfth of the 48 h stays free  # one alone counts twice
 
 
 def test_a_cycle_without_time_for_labelling_fits_nothing() -> None:

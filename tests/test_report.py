@@ -12,17 +12,24 @@ from PIL import Image
 
 from alloop.average_precision import precision_of
 from alloop.curves import Curve, Mark, Saving, curve_of, saving
+from alloop.cycle import open_cycle
 from alloop.errors import ConfigError, CycleClosed
 from alloop.figures import THUMBNAIL, learning_curve, stage_clock, thumbnail, wasted_slots
 from alloop.gallery import show_batch
 from alloop.judging import results_of
-from alloop.nouns import Lane, Task
-from alloop.report import compare, cycle_markdown, headline, verdict, write_report
+from alloop.nouns import Flag, Lane, Task
+from alloop.report import compare, headline, verdict, write_report
+from alloop.report_cycle import cycle_markdown
 from alloop.summary import Choosing, summarise
 from alloop.tables import correction_line, cost_lines, cycle_table, metric_of, stage_lines
 from alloop.workspace import Workspace
 from tests.scene_project import scene_project
 from tests.small_project import FOLDER, run_cycles, small_project, write_images
+
+WALL = """
+[annotation.simulated]
+clock = "wall"
+"""
 
 
 @pytest.fixture(scope="module")
@@ -451,3 +458,42 @@ def test_a_curve_of_models_that_went_on_training_says_so(tmp_path: Path, mode: s
         run_cycles(ws, 1)
         page = write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
     assert ("went on training from an earlier one" in page) is told
+
+
+def test_hours_are_called_virtual_only_where_they_are(page: str, tmp_path: Path) -> None:
+    assert "all hours run on a virtual clock" in page
+    with small_project(tmp_path / "wall", write_images(tmp_path / "data"), more=WALL) as ws:
+        text = write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "annotators of this project are simulated: their answers are made from the labels in the manifest." in text
+    assert "virtual clock" not in text
+
+
+def test_good_news_is_not_shown_as_bad(tmp_path: Path) -> None:
+    with small_project(tmp_path / "project", write_images(tmp_path / "data")) as ws:
+        flags = [Flag(open_cycle(ws), "cycle", kind, 3.0, ws.clock.now()) for kind in ("at_risk", "recovered")]
+        ws.ledger.decisions.raise_flags(flags)
+        text = write_report(ws, tmp_path / "report.html").read_text(encoding="utf-8")
+    assert '<td class="bad">at risk' in text
+    assert "<td>recovered" in text
+
+
+def test_wide_tables_are_scrolled_by_themselves_and_by_keyboard(page: str) -> None:
+    regions = [attrs for tag, attrs in Tags(page).tags if tag == "div" and "scroll" in str(attrs.get("class")).split()]
+    assert len(regions) >= 3
+    assert all(
+        attrs.get("tabindex") == "0" and attrs.get("role") == "region" and attrs.get("aria-label") for attrs in regions
+    )
+
+
+def test_every_figure_is_told_in_words(page: str, box_page: str) -> None:
+    for text in (page, box_page):
+        charts = [attrs for tag, attrs in Tags(text).tags if tag == "img" and attrs.get("class") == "chart"]
+        assert len(charts) >= 2
+        assert all(len(str(attrs.get("alt"))) > 20 for attrs in charts)
+
+
+def test_one_curve_needs_no_legend_and_two_have_one_above_the_plot() -> None:
+    one = learning_curve([_curve((10, 20), (50.0, 60.0))], metric="accuracy")
+    two = learning_curve([_curve((10, 20), (50.0, 60.0)), _curve((10, 20), (40.0, 50.0))], metric="accuracy")
+    tops = [np.asarray(Image.open(io.BytesIO(png)).convert("L"))[4:24, 100:].min() for png in (one, two)]
+    assert tops[1] < 128 < tops[0]

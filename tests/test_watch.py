@@ -96,28 +96,6 @@ def slow(seconds_h: float, *, degrade: bool = False) -> str:
 # People who are too slow
 
 
-def test_slow_people_are_announced_well_before_the_deadline_and_then_are_late(
-    tmp_path: Path, digits: list[Row]
-) -> None:
-    """Eight samples of nine hours each: 74 hours instead of 48."""
-    with project(tmp_path / "p", digits, more=slow(9)) as ws:
-        cycle = push(ws)
-        risk, *others = live(ws, cycle)
-        assert (risk.stage, risk.kind) == (WHOLE_CYCLE, AT_RISK)
-        assert hours(ws, cycle, risk.at) <= 36
-        assert told(tuple(others)) == [(WHOLE_CYCLE, BREACHED)]
-        assert hours(ws, cycle, others[0].at) == pytest.approx(
-            49
-        )  # the first look after 48:00:00, exactly then was none
-        assert ws.ledger.decisions.flags() == (risk, *others)
-
-
-def test_people_who_are_quick_enough_are_left_in_peace(tmp_path: Path, digits: list[Row]) -> None:
-    with project(tmp_path / "p", digits, more=slow(1)) as ws:
-        for _ in range(2):
-            assert list(live(ws, push(ws))) == []
-
-
 def test_the_degrade_plan_brings_a_slow_cycle_in_on_time_and_makes_the_next_one_fit(
     tmp_path: Path, digits: list[Row]
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from alloop.commands.checkout import has_flows, quiet_prefect
-from alloop.commands.shown import print_table
+from alloop.commands.shown import columns, print_table
 from alloop.errors import ConfigError
 
 __all__ = ["demo"]
@@ -53,5 +53,5 @@ def demo(
 
     with open_workspace(config) as ws:
         summary = summarise(ws)
-    print_table(cycle_table(summary))
+    print_table(cycle_table(summary, columns=columns()))
     print(f"open {page} in a browser: the curve, the chosen images, the reason for each decision")

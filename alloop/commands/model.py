@@ -15,10 +15,12 @@ def model_rollback(
     ],
     config: ConfigOption = HERE,
 ) -> None:
-    """Make an older model champion again, and show its pre-labels on the open tasks."""
+    """Make an older model champion again: open tasks show its pre-labels, and those not worth it any more are withdrawn."""
     from alloop.hands_on import roll_back
     from alloop.workspace import open_workspace
 
     with open_workspace(config) as ws:
-        renewed = roll_back(ws, version)
-    print(f"{version} is the champion; {renewed} open tasks show its pre-labels")
+        done = roll_back(ws, version)
+    print(f"{version} is the champion; {done.renewed} open tasks show its pre-labels")
+    if done.drift is not None:
+        print(done.drift.told)

@@ -9,6 +9,7 @@ from sqlalchemy import or_, select
 
 from alloop.clock import Clock
 from alloop.ledger.database import Database
+from alloop.ledger.drifts import withdrawn_samples
 from alloop.ledger.observations import current
 from alloop.ledger.tables import BatchItemRow, EarlyCloseRow, ObservationRow
 from alloop.nouns import Lane
@@ -61,7 +62,7 @@ class Expiry:
         self._database, self._project, self._clock = database, project, clock
 
     def items(self, cycle: int) -> tuple[AskedItem, ...]:
-        """The samples of a batch in order of rank; empty before it was chosen.
+        """The samples of a batch in order of rank; empty before it was chosen, and without those that were withdrawn.
 
         An answer counts from its first version, and never from later than when it was read: tools have clocks of their own.
         """
@@ -71,10 +72,12 @@ class Expiry:
         seen = select(*TIMED).where(ObservationRow.project == self._project, fresh)
         with self._database.read() as session:
             times = _answer_times(session.execute(seen.where(ObservationRow.sample_id.in_(inside))).all())
-            return tuple(
+            gone = withdrawn_samples(session, self._project, cycle)
+            items = [
                 AskedItem(row.sample_id, Lane(row.lane), row.ref, row.annotators, times.get(row.sample_id, ()))
                 for row in session.execute(asked)
-            )
+            ]
+            return tuple(item for item in items if item.is_answered or item.sample_id not in gone)
 
     def close_early(self, cycle: int, *, answered: int, asked: int) -> EarlyClose:
         """Note that this batch is closed early from now on; the first word stays."""

@@ -15,7 +15,6 @@ from alloop.ledger.tables import (
     BatchItemRow,
     CycleRow,
     DecisionRow,
-    HoldoutFreezeRow,
     InterventionRow,
     ObservationRow,
     PromotionRow,
@@ -66,12 +65,10 @@ class Interventions:
     def cancel(self, cycle: int) -> None:
         """Note that the cycle is given up: no step of it begins any more, and what a dead process held is taken from it.
 
-        LeaseHeld while somebody alive works on a step, CycleClosed when it is over, LoopError while the holdout, which
-        only the first cycle asks for, is not frozen.
+        LeaseHeld while somebody alive works on a step, CycleClosed when it is over.
         """
         with self._database.write() as session:
             self._open(session, cycle)
-            self._refuse_without_holdout(session, cycle)
             steps = select(StepRow).filter_by(project=self._project, cycle=cycle, finished_at=None).with_for_update()
             for step in session.scalars(steps):
                 self._take_away(step)
@@ -140,13 +137,6 @@ class Interventions:
     def _refuse_cancelled(self, last: InterventionRow) -> None:
         if last.kind == CANCEL:
             raise CycleClosed(_sentence(last))
-
-    def _refuse_without_holdout(self, session: Session, cycle: int) -> None:
-        if session.get(HoldoutFreezeRow, self._project) is None:
-            raise LoopError(
-                f"cycle {cycle} asks people for the holdout, on which all later ones are measured, so it cannot be cancelled "
-                "before that is answered; label the rest, or start again under another [project] name"
-            )
 
     def _take_away(self, step: StepRow) -> None:
         if step.owner and step.lease_until and step.lease_until > self._wall.now() and not is_gone(step.owner):

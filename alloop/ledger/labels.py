@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
 from alloop.ledger.database import Database
+from alloop.ledger.drifts import withdrawn_samples
 from alloop.ledger.holdouts import freeze_holdout
 from alloop.ledger.leases import Lease
 from alloop.ledger.observations import PLAIN, content_hash, current, label_of, observation, standing
@@ -108,14 +109,15 @@ class Labels:
         ]
 
     def pending(self, cycle: int) -> tuple[int, int]:
-        """(answered, asked) of a cycle's batch; a sample is answered when enough different annotators have answered it."""
+        """(answered, asked) of a cycle's batch: answered by enough different annotators, and asked unless withdrawn."""
         wanted = select(BatchItemRow.sample_id, BatchItemRow.annotators).filter_by(project=self._project, cycle=cycle)
         people: dict[str, set[str]] = {}
         with self._database.read() as session:
             for row in current(self._fresh(session, cycle)):
                 people.setdefault(row.sample_id, set()).add(row.annotator)
-            answered = [len(people.get(key, ())) >= count for key, count in session.execute(wanted)]
-            return sum(answered), len(answered)
+            answered = {key: len(people.get(key, ())) >= count for key, count in session.execute(wanted)}
+            gone = {key for key in withdrawn_samples(session, self._project, cycle) if not answered[key]}
+            return sum(answered.values()), len(answered) - len(gone)
 
     def _fresh(self, session: Session, cycle: int) -> Iterable[ObservationRow]:
         """What was told of the samples of a batch since they were asked for."""
@@ -131,14 +133,17 @@ class Labels:
         return {key: rows.get(key) for key in session.scalars(asked)}
 
     def holdout_answers(self, cycle: int) -> Mapping[str, Content]:
-        """{sample id: content} of the holdout samples of a batch that were labelled."""
-        lane = select(BatchItemRow.sample_id).filter_by(project=self._project, cycle=cycle, lane=Lane.HOLDOUT)
+        """{sample id: content} of the holdout samples that were labelled in this cycle, or in those cancelled before it."""
+        lane = select(BatchItemRow.sample_id).filter_by(project=self._project, lane=Lane.HOLDOUT)
+        fresh = or_(ObservationRow.joined_cycle.is_(None), ObservationRow.joined_cycle == cycle)
+        told = select(ObservationRow).where(ObservationRow.project == self._project, fresh)
         with self._database.read() as session:
-            inside = set(session.scalars(lane))
+            asked = lane.where(BatchItemRow.cycle <= cycle)
+            rows = standing(session.scalars(told.where(ObservationRow.sample_id.in_(asked))))
             return {
                 key: row.content
-                for key, row in self._answers(session, cycle).items()
-                if key in inside and row is not None and row.outcome == Outcome.LABELLED and row.content is not None
+                for key, row in rows.items()
+                if row.outcome == Outcome.LABELLED and row.content is not None
             }
 
     def close_batch(

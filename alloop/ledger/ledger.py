@@ -10,6 +10,7 @@ from alloop.ledger.attempts import Attempts
 from alloop.ledger.batches import Batches
 from alloop.ledger.database import Database, open_database
 from alloop.ledger.decisions import Decisions
+from alloop.ledger.drifts import Drifts
 from alloop.ledger.expiry import Expiry
 from alloop.ledger.hints import Hints
 from alloop.ledger.holdouts import Holdout
@@ -42,6 +43,7 @@ class Ledger:
     announcements: Announcements
     expiry: Expiry
     interventions: Interventions
+    drifts: Drifts
 
     def close(self) -> None:
         """Give the database connections back."""
@@ -78,6 +80,7 @@ def open_ledger(
         announcements=Announcements(database, project, clock, wall=wall),
         expiry=Expiry(database, project, clock),
         interventions=Interventions(database, project, clock, wall=wall),
+        drifts=Drifts(database, project, clock),
     )
 
 

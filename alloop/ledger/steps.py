@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
 from datetime import datetime, timedelta
 from threading import Event, Thread
 from typing import Any
@@ -18,6 +19,7 @@ from alloop.ledger.database import Database
 from alloop.ledger.interventions import refuse_held_back
 from alloop.ledger.leases import Lease, is_gone, shown_owner, this_process
 from alloop.ledger.tables import ContinuationRow, CycleRow, DecisionRow, StepRow
+from alloop.log_lines import at_step
 from alloop.nouns import STEPS, Action, Cycle, Stage
 
 __all__ = ["Cycles", "Steps", "close_cycle"]
@@ -134,17 +136,18 @@ class Steps:
         if lease is None:
             yield None
             return
-        done = Event()
-        beat = Thread(target=self._keep_renewing, args=(lease, lease_s, done), daemon=True)
-        beat.start()
-        try:
-            yield lease
-        except BaseException:
-            self._let_go(lease)
-            raise
-        finally:
-            done.set()
-            beat.join()
+        with at_step(self._project, cycle, step):
+            done = Event()
+            beat = Thread(target=copy_context().run, args=(self._keep_renewing, lease, lease_s, done), daemon=True)
+            beat.start()
+            try:
+                yield lease
+            except BaseException:
+                self._let_go(lease)
+                raise
+            finally:
+                done.set()
+                beat.join()
 
     def _let_go(self, lease: Lease) -> None:
         try:

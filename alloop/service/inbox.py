@@ -3,9 +3,13 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
+from alloop.errors import Transient
 from alloop.ledger.hints import Delivery
 
 __all__ = ["Inbox"]
+
+Outcome = bool | Exception
+"""Whether a delivery is new, or why it was not stored."""
 
 
 class Inbox:
@@ -30,16 +34,21 @@ class Inbox:
     async def _write(self) -> None:
         while self._waiting:
             some, self._waiting = self._waiting, []
-            told: Sequence[bool | Exception]
-            try:
-                told = await asyncio.to_thread(self._store, [delivery for delivery, _ in some])
-            except Exception as error:  # whatever it was, each sender is told
-                told = [error] * len(some)
-            for (_, stored), outcome in zip(some, told, strict=True):
+            outcomes = await asyncio.to_thread(self._outcomes, [delivery for delivery, _ in some])
+            for (_, stored), outcome in zip(some, outcomes, strict=True):
                 _settle(stored, outcome)
 
+    def _outcomes(self, deliveries: Sequence[Delivery]) -> Sequence[Outcome]:
+        """What became of each. One that cannot be stored fails alone; while the ledger is busy all of them do."""
+        try:
+            return self._store(deliveries)
+        except Exception as error:  # whatever it was, each sender is told
+            if len(deliveries) == 1 or isinstance(error, Transient):
+                return [error] * len(deliveries)
+        return [outcome for delivery in deliveries for outcome in self._outcomes([delivery])]
 
-def _settle(stored: asyncio.Future[bool], outcome: bool | Exception) -> None:
+
+def _settle(stored: asyncio.Future[bool], outcome: Outcome) -> None:
     if stored.done():  # its sender is gone
         return
     if isinstance(outcome, Exception):

@@ -11,26 +11,24 @@ import asyncio
 import json
 import os
 import random
-import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
 from sqlalchemy import select
 
 from alloop.ledger.tables import HintRow
 from alloop.workspace import open_workspace
 
-ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.ledger.conftest import postgres_database, postgres_server
+from tests.live.alloop_processes import free_port, service
+
 SECRET = "a-secret-for-measuring-only"
-START = "import typer; from alloop.commands.serve import serve; typer.run(serve)"
 PROJECT = """
 [project]
 name = "bench"
@@ -95,30 +93,14 @@ async def send_all(port: int, waiting: list[tuple[str, bytes]], connections: int
     return answers
 
 
-@contextmanager
-def service(folder: Path, port: int) -> Iterator[None]:
-    """A running `alloop serve`."""
-    with (folder / "log.txt").open("w") as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", START, "--config", str(folder)], stdout=log, stderr=log, cwd=ROOT
-        )
-    try:
-        for _ in range(600):
-            try:
-                socket.create_connection(("127.0.0.1", port), timeout=1).close()
-                break
-            except OSError:
-                time.sleep(0.1)
-        yield
-    finally:
-        process.send_signal(signal.SIGINT)
-        process.wait(timeout=60)
-
-
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        return int(listening.getsockname()[1])
+def wait_for_the_disk(server: str) -> None:
+    """Make a Postgres commit to the disk, which the one of the tests need not."""
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = on")
+        connection.execute("SELECT pg_reload_conf()")
+        assert connection.execute("SHOW synchronous_commit").fetchone() == ("on",)
+    with psycopg.connect(server) as connection:
+        assert connection.execute("SHOW fsync").fetchone() == ("on",)
 
 
 def measure(name: str, url: str, count: int, connections: int) -> None:
@@ -155,12 +137,11 @@ def main() -> None:
     options.add_argument("--connections", type=int, nargs="+", default=[1, 8, 32])
     chosen = options.parse_args()
     os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
-    sys.path.insert(0, str(ROOT))
-    from tests.ledger.conftest import postgres_database, postgres_server
-
+    print(f"load of this machine before: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores", flush=True)
     for connections in chosen.connections:
         measure("SQLite", "sqlite:///ledger.db", chosen.deliveries, connections)
     with postgres_server() as server:
+        wait_for_the_disk(server)
         for connections in chosen.connections:
             with postgres_database(server) as url:
                 measure("Postgres", url, chosen.deliveries, connections)

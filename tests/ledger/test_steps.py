@@ -1,5 +1,6 @@
 """Steps: their order, their leases, and what happens when one is lost."""
 
+import logging
 import platform
 import time
 from contextlib import ExitStack
@@ -180,3 +181,10 @@ def test_when_a_process_started_does_not_move_with_the_machines_clock(monkeypatc
     owner = this_process()
     monkeypatch.setattr(psutil, "boot_time", lambda: 0.0)  # what a corrected clock changes
     assert not is_gone(owner)
+
+
+def test_what_is_logged_during_a_step_says_so(loop, caplog):
+    loop.open()
+    with loop.ledger.steps.working(0, "score_pool"):
+        logging.getLogger("alloop.models").warning("slow")
+    assert caplog.messages == [f"[{loop.ledger.samples._project}/0 score_pool] slow"]

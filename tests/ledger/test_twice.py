@@ -10,6 +10,7 @@ import pytest
 from alloop.agreement import Rule, judge
 from alloop.errors import LeaseHeld, LeaseLost
 from alloop.ledger import Ledger
+from alloop.ledger.drifts import Drift
 from alloop.ledger.hints import Delivery
 from alloop.ledger.samples import Refused
 from alloop.nouns import Action, Content, Decision, Evaluation, Flag, Lane, Lift, ModelVersion, Outcome, Split, Task
@@ -253,6 +254,16 @@ def show(loop):
     return lambda: loop.ledger.interventions.show(0, "v0")
 
 
+def note_drift(loop):
+    roll_back(loop)
+    return lambda: loop.ledger.drifts.note(Drift(0, "v0", "v1", 3, 50, 0.5, ("a",), loop.clock.now()))
+
+
+def finish_drift(loop):
+    noted = note_drift(loop)()
+    return lambda: loop.ledger.drifts.finish(noted, answered=())
+
+
 def begin_attempt(loop):
     loop.open()
     return lambda: loop.ledger.attempts.begin(0, 1)
@@ -298,6 +309,8 @@ VERBS = {
     "interventions.close": close,
     "interventions.roll_back": roll_back,
     "interventions.show": show,
+    "drifts.note": note_drift,
+    "drifts.finish": finish_drift,
 }
 READS = {
     "samples": {"away", "known", "sizes", "aside", "counts", "unlabelled", "everything", "get", "truths"},
@@ -323,6 +336,7 @@ READS = {
     "announcements": {"untold"},
     "expiry": {"items", "early"},
     "interventions": {"held_back", "shown"},
+    "drifts": {"of"},
     # a sleep counts each time, and of living only signs of life are left: see test_attempts.py
     "attempts": {"newest", "of_run", "futile", "sleep", "living"},
 }

@@ -36,15 +36,19 @@ def browser(tmp_path):
     browser.close()
 
 
+def sign_in(browser, server):
+    browser.open(f"{server.url}/user/login/")
+    browser.until("document.querySelector('form [name=password]')?.name")
+    browser.run(SIGN_IN)
+    browser.until("location.pathname.includes('/user/') ? null : document.body.innerText.length")
+
+
 def test_somebody_sees_the_boxes_submits_one_task_and_skips_the_next(server, title, browser):
     tool = make_tool(server, title, Task.DETECT)
     tool.push(batch_of("ab", content=Content(boxes=BOXES)))
     with server.client() as client:
         number = Person(client, title).number
-    browser.open(f"{server.url}/user/login/")
-    browser.until("document.querySelector('form [name=password]')?.name")
-    browser.run(SIGN_IN)
-    browser.until("location.pathname.includes('/user/') ? null : document.body.innerText.length")
+    sign_in(browser, server)
     browser.open(f"{server.url}/projects/{number}/data")
     browser.press("Label All Tasks")
     assert browser.until(SHOWN) == [["cat", 10.0, 10.0, 40.0, 40.0], ["dog", 25.0, 40.0, 65.0, 50.0]]

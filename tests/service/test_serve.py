@@ -1,11 +1,14 @@
 """`alloop serve` and `alloop assist` as people start them: a process, a port, and the ledger between it and the loop."""
 
+import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -15,6 +18,7 @@ from alloop.commands.serve import serve
 from alloop.errors import ConfigError
 from alloop.signing import Signer
 from alloop.workspace import open_workspace
+from tests.compose_file import example, read
 from tests.service.conftest import KEY, PROJECT, SECRET, SECRETS
 
 PASSWORD = "annotators-only-17"
@@ -37,6 +41,13 @@ def port(tmp_path):
 
 @contextmanager
 def running(command, folder, port):
+    """A client for the process."""
+    with process_of(command, folder, port) as (_, client):
+        yield client
+
+
+@contextmanager
+def process_of(command, folder, port):
     """The process, and a client for it; it is stopped as Ctrl-C does."""
     arguments = [sys.executable, "-c", START, command, "--config", str(folder)]
     with told(folder).open("w") as out:
@@ -44,7 +55,7 @@ def running(command, folder, port):
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=10) as client:
             wait_for(port, process, folder)
-            yield client
+            yield process, client
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGINT)
@@ -82,6 +93,24 @@ def test_a_hint_over_the_network_reaches_a_loop_in_another_process(tmp_path, por
     assert "serving project 'birds'" in told(tmp_path).read_text()
 
 
+def test_deliveries_that_wait_when_it_is_stopped_are_stored_and_answered(tmp_path, port):
+    def deliver(number):
+        body = {"action": "ANNOTATION_CREATED", "annotation": {"id": number + 1, "updated_at": "now"}}
+        return client.post("/webhooks/label-studio", json=body, headers={"X-Alloop-Token": SECRET})
+
+    with process_of("serve", tmp_path, port) as (process, client), ThreadPoolExecutor(5) as senders:
+        with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            answers = [senders.submit(deliver, number) for number in range(5)]
+            time.sleep(0.5)
+            process.send_signal(signal.SIGINT)
+            time.sleep(0.5)
+            assert not any(answer.done() for answer in answers)
+        assert [answer.result().json() for answer in answers] == [{"status": "stored"}] * 5
+    with open_workspace(tmp_path) as ws:
+        assert ws.ledger.hints.newest() == 5
+
+
 def test_its_output_holds_no_secret_and_no_signature(tmp_path, port):
     signed = Signer("birds", KEY.encode()).path("0" * 64, expires=datetime.now(UTC) + timedelta(hours=1))
     with running("serve", tmp_path, port) as client:
@@ -102,6 +131,17 @@ def test_the_assistant_is_a_process_of_its_own(tmp_path, port):
         assert client.get("/health", auth=("alloop", PASSWORD)).json()["status"] == "UP"
         assert client.get("/health", auth=("alloop", "wrong")).status_code == 401
         assert client.post("/webhooks/label-studio", json={}).status_code == 404
+
+
+@pytest.mark.parametrize(("password", "healthy"), [(PASSWORD, True), ("another-password", False)])
+def test_the_health_check_of_its_container_signs_in(tmp_path, port, password, healthy):
+    _, python, *check = read(dict.fromkeys(example(), password))["services"]["assist"]["healthcheck"]["test"]
+    assert python == "python"
+    signed = {"ALLOOP_SERVICE__ASSIST_USER": "alloop", "ALLOOP_SERVICE__ASSIST_PASSWORD": password}
+    command = [sys.executable, *(word.replace("8091", str(port)) for word in check)]
+    with running("assist", tmp_path, port):
+        done = subprocess.run(command, env=os.environ | signed, capture_output=True, timeout=60)
+    assert (done.returncode == 0) == healthy
 
 
 def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path, port):

@@ -13,8 +13,8 @@ from prefect.exceptions import Abort, Pause
 from prefect.flow_engine import run_flow
 
 from alloop.workspace import open_workspace
-from deployments.runs import Runs
 from flows.cycle import run_deployed_cycle
+from tasks.runs import Runs
 
 
 @dataclass(frozen=True)

@@ -20,9 +20,9 @@ from alloop.errors import BadLabel, ToolUnavailable
 from alloop.ledger.hints import Delivery
 from alloop.nouns import STEPS
 from alloop.workspace import Workspace, open_workspace
-from deployments.relay import look
-from deployments.remedies import Remedy
-from deployments.runs import Runs, open_runs
+from tasks.mending import look
+from tasks.remedies import Remedy
+from tasks.runs import Runs, open_runs
 from tests.wiring.conftest import CHECKOUT
 from tests.wiring.deployed import Deployed, deployed, is_asleep
 from tests.wiring.test_kill import LAST_ACT

@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from prefect.client.schemas.objects import StateType
 
 from alloop.ledger.attempts import Attempt
-from deployments.remedies import Remedy, remedy, revival_delay_s
-from deployments.runs import Seen
+from tasks.remedies import Remedy, remedy, revival_delay_s
+from tasks.runs import Seen
 
 STATES = list(StateType)
 

@@ -29,13 +29,13 @@ def late_project(make_project: Callable[..., Path]) -> Path:
 
 def test_a_late_cycle_is_raised_once_and_has_a_page(make_project: Callable[..., Path]) -> None:
     config = late_project(make_project)
-    assert sla_watch(str(config)) == ["cycle 0: cycle breached, 49.0 h"]
+    assert sla_watch(str(config)) == ["cycle 0: cycle breached after 49 h"]
     assert sla_watch(str(config)) == []
     with get_client(sync_client=True) as client:
         named = ArtifactFilter(key=ArtifactFilterKey(any_=["alloop-digits-sla"]))
         pages = client.read_artifacts(artifact_filter=named, limit=10)
     assert len(pages) == 1
-    assert "cycle 0 in 'digits' has taken 49.0 h, and 48 h were promised" in str(pages[0].data)
+    assert "Cycle 0 in 'digits' has taken 49.0 h, and 48 h were promised" in str(pages[0].data)
 
 
 def test_a_page_that_prefect_does_not_take_is_put_up_later(
@@ -48,7 +48,7 @@ def test_a_page_that_prefect_does_not_take_is_put_up_later(
 
     with monkeypatch.context() as patch:
         patch.setattr(task, "put_up", refuse)
-        assert sla_watch(str(config)) == ["cycle 0: cycle breached, 49.0 h"]
+        assert sla_watch(str(config)) == ["cycle 0: cycle breached after 49 h"]
     monkeypatch.setattr(task, "put_up", shown.append)
     assert sla_watch(str(config)) == []
     assert [message.kind for message in shown] == ["breached"]

@@ -14,11 +14,13 @@ from prefect.client.schemas.filters import (
     DeploymentFilterId,
     FlowRunFilter,
     FlowRunFilterExpectedStartTime,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
 )
 from prefect.client.schemas.objects import StateType
 from prefect.client.schemas.sorting import FlowRunSort
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
-from prefect.states import Crashed
+from prefect.states import Cancelled, Crashed
 
 from alloop.errors import ToolUnavailable
 
@@ -38,6 +40,11 @@ class Runs:
 
     def __init__(self, client: SyncPrefectClient, *, config: Path, project: str) -> None:
         self._client, self._config, self.project = client, config, project
+
+    def are_deployed(self) -> bool:
+        """Whether Prefect has the deployment."""
+        with _unavailable_is_told():
+            return self._find() is not None
 
     def look(self, run: str) -> Seen | None:
         """Its state; None when Prefect does not know it."""
@@ -94,13 +101,32 @@ class Runs:
         with _unavailable_is_told():
             self._client.set_flow_run_state(UUID(run), Crashed(message=why), force=True)
 
+    def asleep(self) -> list[str]:
+        """The runs that are suspended."""
+        with _unavailable_is_told():
+            paused = FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.PAUSED]))
+            found = self._client.read_flow_runs(
+                flow_run_filter=FlowRunFilter(state=paused),
+                deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[self._deployment()])),
+            )
+        return [str(run.id) for run in found]
+
+    def end(self, run: str, why: str) -> None:
+        """Mark a run that nobody needs any more as cancelled, with a sentence for people."""
+        with _unavailable_is_told():
+            self._client.set_flow_run_state(UUID(run), Cancelled(message=why))
+
     def _deployment(self) -> UUID:
+        found = self._find()
+        if found is None:
+            raise ToolUnavailable(f"Prefect has no deployment cycle/{self.project}; make it with 'alloop deploy'")
+        return found
+
+    def _find(self) -> UUID | None:
         try:
             return self._client.read_deployment_by_name(f"cycle/{self.project}").id
         except ObjectNotFound:
-            raise ToolUnavailable(
-                f"Prefect has no deployment cycle/{self.project}; make it with 'alloop deploy'"
-            ) from None
+            return None
 
 
 @contextmanager

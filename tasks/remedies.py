@@ -1,11 +1,14 @@
 """What an open cycle needs, told from how its newest attempt looks in the ledger and its run in Prefect; pure."""
 
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
 from prefect.client.schemas.objects import StateType
 
-from alloop.ledger.attempts import Attempt
-from deployments.runs import Seen
+from tasks.runs import Seen
+
+if TYPE_CHECKING:
+    from alloop.ledger.attempts import Attempt
 
 __all__ = ["Remedy", "remedy", "revival_delay_s"]
 
@@ -27,7 +30,7 @@ class Remedy(StrEnum):
     REVIVE = "revive"
 
 
-def remedy(attempt: Attempt, seen: Seen | None, *, labelled: bool) -> Remedy:
+def remedy(attempt: "Attempt", seen: Seen | None, *, labelled: bool) -> Remedy:
     """The next thing to do; `labelled` says that the cycle's batch is closed, so that nobody is waited for.
 
     START: the attempt was begun, and has no run yet. RESUME: it sleeps, and need not. BURY: Prefect takes it for alive,
@@ -50,7 +53,7 @@ def remedy(attempt: Attempt, seen: Seen | None, *, labelled: bool) -> Remedy:
     return Remedy.REVIVE
 
 
-def _is_dead(attempt: Attempt, seen: Seen) -> bool:
+def _is_dead(attempt: "Attempt", seen: Seen) -> bool:
     """Of a run that Prefect takes for running and in which no process lives.
 
     A claim from before it ran, such as that of a process that was killed while it fell asleep, tells nothing about it.
