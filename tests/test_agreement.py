@@ -192,7 +192,7 @@ votes_of = {
     Task.DETECT: st.lists(boxes, max_size=4).map(tuple) | outcomes,
 }
 tasks = st.sampled_from([Task.CLASSIFY, Task.DETECT])
-few = settings(max_examples=150, deadline=None)
+few = settings(max_examples=150)
 
 
 @few

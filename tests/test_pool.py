@@ -355,7 +355,7 @@ class TestBadImages:
         assert measure(picture(1, suffix="jpg", exif=exif), "a") == (6, 8)
 
     @pytest.mark.parametrize("suffix", ["png", "jpg", "gif", "bmp", "tiff", "webp"])
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     @pytest.mark.filterwarnings("ignore")
     def test_no_broken_bytes_raise_anything_else(self, suffix: str, data: st.DataObject) -> None:
@@ -552,7 +552,7 @@ class TestProcesses:
 
 
 class TestFuzzedManifests:
-    @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(rows=st.lists(st.lists(st.text(max_size=6), max_size=5), max_size=5))
     def test_any_csv_is_read_or_refused_in_a_sentence(self, tmp_path: Path, rows: list[list[str]]) -> None:
         with (tmp_path / "m.csv").open("w", encoding="utf-8", errors="replace", newline="") as file:

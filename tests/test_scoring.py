@@ -143,7 +143,7 @@ def test_progress_counts_samples(tmp_path: Path) -> None:
 # The best of all files
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_the_shortlist_is_the_true_top_of_all_shards(tmp_path_factory: pytest.TempPathFactory, data: Any) -> None:
     values = st.integers(-20, 20).map(lambda number: number / 4)

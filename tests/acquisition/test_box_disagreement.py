@@ -22,7 +22,7 @@ from alloop.acquisition.box_disagreement import (
 from alloop.nouns import Detections, Evidence
 
 LEFT, RIGHT, BELOW = [0, 0, 10, 10], [20, 0, 30, 10], [0, 20, 10, 30]
-few = settings(max_examples=40, deadline=None)
+few = settings(max_examples=40)
 
 
 def sees(*found: tuple[list[float], list[float]]) -> Detections:

@@ -58,7 +58,7 @@ every_score: dict[str, ScoreBoxes] = {
     **{f"{name} {how}": score_with(name, how) for name in BOX_SCORES if name != "missed-mass" for how in AGGREGATES},
     **BOX_SCORES,
 }
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 each_score = pytest.mark.parametrize("score", every_score.values(), ids=every_score)
 seeds = st.integers(0, 2**32 - 1)
 images = st.builds(partial(seen), st.integers(0, 12), classes=st.integers(1, 4), seed=seeds)

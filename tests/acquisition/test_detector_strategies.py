@@ -49,7 +49,7 @@ def test_an_image_with_a_sure_box_scores_below_one_where_nothing_is_seen(name: s
 
 
 @pytest.mark.parametrize("name", SEES_BOXES)
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(size=st.integers(1, 60), share=st.floats(0, 1), seed=st.integers(0, 2**32 - 1))
 def test_a_batch_of_a_detectors_images_is_full_and_capped(name: str, size: int, share: float, seed: int) -> None:
     """Rows that do not sum to 1, no classes of what is labelled, and most images empty."""

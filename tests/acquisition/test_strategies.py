@@ -32,7 +32,7 @@ KINDS = (
 UNCERTAIN = sorted(name for name, strategy in STRATEGIES.items() if Need.MODEL in strategy.needs)
 
 each_strategy = pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
-few = settings(max_examples=25, deadline=None)
+few = settings(max_examples=25)
 
 
 @dataclass(frozen=True)

@@ -208,7 +208,7 @@ def test_lead_times_average_what_was_asked_for(tmp_path):
     assert len(set(times)) == len(times)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(order=st.permutations([f"s{n}" for n in range(12)]), keep=st.integers(1, 12))
 def test_an_answer_depends_on_neither_order_nor_other_samples(tmp_path_factory, order, keep):
     def said(ids):

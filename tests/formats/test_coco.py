@@ -206,7 +206,7 @@ class TestMasks:
     def test_a_broken_mask_sets_its_image_aside(self, folder: Path, mask: dict[str, Any], reason: str) -> None:
         assert reason in aside(folder, annotation(segmentation=mask))
 
-    @settings(max_examples=200, deadline=None)
+    @settings(max_examples=200)
     @given(counts=st.text(st.characters(min_codepoint=48, max_codepoint=111), max_size=40))
     def test_any_text_is_decoded_or_refused(self, counts: str) -> None:
         with suppress(BadLabel):
@@ -334,7 +334,7 @@ class TestRefused:
             "name the folder that the labels' paths start from"
         )
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(data=st.data())
     def test_anything_is_read_or_refused_in_a_sentence(self, folder: Path, data: st.DataObject) -> None:
         odd = st.recursive(

@@ -85,7 +85,7 @@ def values(box: Box) -> list[float]:
 
 @pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
 @pytest.mark.parametrize("target", [Target.COCO, Target.YOLO])
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data())
 def test_what_is_set_out_comes_back(
     pictures: tuple[Path, ...], target: Target, task: Task, data: st.DataObject

@@ -119,7 +119,7 @@ def test_other_xml_is_refused(folder: Path) -> None:
     assert refusal(folder) == "xml/a.xml holds <svg> and no <annotation>; it is no Pascal VOC file, remove it"
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_any_document_is_read_or_refused_in_a_sentence(folder: Path, data: st.DataObject) -> None:
     text = list(f"<annotation>{SIZE}{CAT}</annotation>")

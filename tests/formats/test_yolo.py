@@ -109,7 +109,7 @@ class TestLines:
         (folder / "labels" / "a.txt").mkdir()
         assert refusal(folder) == "labels/a.txt is not a file; name a text file"
 
-    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(text=st.text(st.sampled_from("01 .-e\nna\u2028"), max_size=40))
     def test_any_text_is_read_or_refused_in_a_sentence(self, folder: Path, text: str) -> None:
         write(folder / "labels" / "a.txt").write_text(text, encoding="utf-8")

@@ -27,7 +27,8 @@ def answers(draw, start, *, annotators):
             human = annotator not in ("", "v0")
             says = draw(st.sampled_from([CAT, DOG, None] if labelled and human else [MACHINE, None]))
             at = start + timedelta(minutes=minute)
-            label = Label(sample, annotator, outcome, f"{annotator}/{ref}", at, says, 30.0, deleted)
+            one = f"{annotator}/{sample}{ref}"  # an annotation never moves to another sample
+            label = Label(sample, annotator, outcome, one, at, says, 30.0, deleted)
             found.append((draw(st.sampled_from(TOOLS)), label))
     return draw(st.permutations(found))
 
@@ -67,7 +68,7 @@ def model(loop):
     return ModelVersion("v0", 0, "1" * 64, None, "2" * 64, 10, 7, "scratch", loop.clock.now())
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_only_what_people_labelled_ever_trains(url, open_at, loop_of, data):
     with open_at(url) as ledger:
@@ -88,7 +89,7 @@ def test_only_what_people_labelled_ever_trains(url, open_at, loop_of, data):
     assert again == trained
 
 
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_sample_is_in_the_pool_or_being_asked_or_answered_and_never_two_of_these(sqlite_url, open_at, loop_of, data):
     with open_at(sqlite_url) as ledger:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from alloop.nouns import Changes, Content, Label, Outcome
 
 POOL, HELD = "abc", "h"
-modest = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+modest = settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 @st.composite

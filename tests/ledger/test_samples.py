@@ -169,7 +169,7 @@ def test_the_whole_pool_is_everything_but_the_holdout_and_what_was_set_aside(loo
 ids = st.sets(st.text("0123456789abcdef", min_size=1, max_size=6), max_size=30)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(names=ids, shard=st.integers(1, 40), data=st.data())
 def test_shards_cover_what_is_unlabelled_exactly_once_in_order(url, open_at, loop_of, names, shard, data):
     asked = data.draw(st.sets(st.sampled_from(sorted(names)), max_size=5)) if names else set()

@@ -8,7 +8,7 @@ from alloop.models.heads import fit_head, pack_head, unpack_head
 EYE = np.eye(4, dtype=np.float32)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=8), st.integers(0, 1000))
 def test_rows_sum_to_one_whatever_was_labelled(classes, seed):
     embeddings = np.random.default_rng(seed).normal(size=(len(classes), 6)).astype(np.float32)
