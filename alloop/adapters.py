@@ -157,9 +157,9 @@ def label_studio_server(section: LabelStudioSection) -> "Server":
 
 
 def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
+    from alloop.annotation.form import Form
     from alloop.annotation.image_urls import local_files, reached_at, signed
     from alloop.annotation.label_studio import LabelStudioTool
-    from alloop.annotation.label_studio_results import Form
     from alloop.annotation.label_studio_webhook import webhook_at
 
     section, project, service = config.annotation.label_studio, config.project, config.service
@@ -182,8 +182,8 @@ def _label_studio(config: Config, ledger: Ledger, clock: Clock) -> AnnotationToo
 def _cvat(config: Config, ledger: Ledger, clock: Clock) -> AnnotationTool:
     from alloop.annotation.cvat import CvatTool, Place
     from alloop.annotation.cvat_client import Access, Server
+    from alloop.annotation.form import Form
     from alloop.annotation.image_urls import signed
-    from alloop.annotation.label_studio_results import Form
 
     section, project = config.annotation.cvat, config.project
     access = Access(section.token, section.user, section.password, section.organization)

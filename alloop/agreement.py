@@ -16,12 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alloop.nouns import Box, Content, Label, Outcome, Task
-from alloop.overlaps import overlaps_of, shapes_of
+from alloop.overlaps import SAME_OBJECT, overlaps_of, shapes_of
 
 __all__ = ["Rule", "Verdict", "judge", "likeness", "says"]
-
-SAME_OBJECT = 0.5
-"""The IoU from which two boxes of one class are taken for one object, as in mAP50."""
 
 Vote = Content | Outcome
 

@@ -24,6 +24,7 @@ from alloop.labelled import LabelledPool, prepare_pool
 from alloop.nouns import Progress, no_progress
 from alloop.sections import ModelSection
 from alloop.variants import Variant
+from alloop.whole_files import write_atomically
 from alloop.workers import Tick, run_all
 
 __all__ = ["BASELINES", "Backtest", "Plan", "run_backtest"]
@@ -218,12 +219,7 @@ def _begin(job: Job, tick: Tick) -> None:
 
 def _do(job: Job, tick: Tick) -> None:
     points = walk_arm(job.pool, job.plan.model, job.plan.terms, job.arm, start=job.start, tick=tick)
-    fresh = job.path.with_suffix(f".{os.getpid()}.tmp")
-    with fresh.open("w", encoding="utf-8") as file:
-        json.dump([asdict(point) for point in points], file)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(job.path)
+    write_atomically(job.path, json.dumps([asdict(point) for point in points]).encode())
 
 
 def _read(path: Path) -> tuple[Point, ...]:

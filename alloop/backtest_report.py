@@ -1,7 +1,6 @@
 """A backtest for programs and for people: JSON, a table for the terminal, and a page with the curves."""
 
 import json
-import os
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -14,12 +13,15 @@ from rich.table import Table
 from alloop.backtest import BASELINES, Backtest
 from alloop.figures import strategy_bands
 from alloop.findings import Finding, bands, conclude, find
-from alloop.savings import Estimate, Saving
+from alloop.plurals import counted
+from alloop.savings import FEWEST_SEEDS, Estimate, Saving
+from alloop.whole_files import write_atomically
 from alloop.workspace import FIRST
 
 __all__ = ["savings_markdown", "savings_table", "to_json", "write_json", "write_page"]
 
 COLUMNS = ("50 %", "100 % [95 %]", "worst", "reached", "of dedup [95 %]", "curve [95 %]", "s/batch")
+TOO_FEW = ", too few for an interval"
 LOOP_NOTE = "'loop' is the whole loop as it ships, with its ladder, switching and promotion"
 
 
@@ -99,7 +101,7 @@ def _estimate_json(found: Estimate) -> dict[str, Any]:
 
 def write_json(backtest: Backtest, path: Path) -> Path:
     """Write `to_json` to `path`, whole or not at all."""
-    return _write(path, (json.dumps(to_json(backtest), indent=1) + "\n").encode())
+    return write_atomically(path, (json.dumps(to_json(backtest), indent=1) + "\n").encode())
 
 
 def savings_table(findings: Sequence[Finding], *, seeds: int) -> Table:
@@ -108,8 +110,8 @@ def savings_table(findings: Sequence[Finding], *, seeds: int) -> Table:
         box=SIMPLE_HEAD,
         padding=0,
         show_edge=False,
-        caption=f"% of labels saved at the accuracy of random after 50 and 100 % of the budget, {seeds} seeds; curve: "
-        "points above random's in the mean",
+        caption=f"% of labels saved at the accuracy of random after 50 and 100 % of the budget, "
+        f"{counted(seeds, 'seed')}{TOO_FEW if seeds < FEWEST_SEEDS else ''}; curve: points above random's in the mean",
         caption_justify="left",
     )
     table.add_column("strategy", overflow="fold", min_width=12, max_width=20)
@@ -155,7 +157,7 @@ def write_page(backtest: Backtest, folder: Path) -> Path:
 
     findings = find(backtest)
     curves = strategy_bands(bands(findings))
-    _write(folder / "curves.png", curves)
+    write_atomically(folder / "curves.png", curves)
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters.update(interval=_interval)
     page = environment.from_string(resources.files("alloop").joinpath("backtest.html").read_text(encoding="utf-8"))
@@ -167,14 +169,8 @@ def write_page(backtest: Backtest, folder: Path) -> Path:
         curves=f"data:image/png;base64,{b64encode(curves).decode()}",
         first=FIRST,
         baselines=BASELINES,
+        intervals=TOO_FEW if backtest.plan.seeds < FEWEST_SEEDS else ", with 95 % t intervals",
         loop_note=LOOP_NOTE if any(finding.strategy == "loop" for finding in findings) else "",
         has_unclear=any(share > 0 for finding in findings for share in finding.unclear),
     )
-    return _write(folder / "backtest.html", text.encode())
-
-
-def _write(path: Path, content: bytes) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    fresh.write_bytes(content)
-    return fresh.replace(path)
+    return write_atomically(folder / "backtest.html", text.encode())

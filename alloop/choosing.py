@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,13 +11,15 @@ from typing import Any
 
 import numpy as np
 
+from alloop.absent import KEY, absent_now, absent_then
 from alloop.acquisition.boxes import FLOOR
 from alloop.acquisition.contract import Candidates, Need, Selection, Strategy, require
 from alloop.committee import scored_by
 from alloop.confidence import classes_of
 from alloop.errors import BadImage
+from alloop.lost_images import without_lost
 from alloop.models.base import Model
-from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Sample, Task
+from alloop.nouns import BatchItem, Floats, Integers, Lane, ModelVersion, Prelabel, Sample, Task
 from alloop.pool_scores import is_readable, quarantine
 from alloop.prelabels import propose
 from alloop.scoring import Dim, Shortlist, class_counts, random_rows, shortlist
@@ -41,13 +43,34 @@ def choose_batch(ws: Workspace, cycle: int) -> Choice:
     """The batch of a cycle: a random control slice and the strategy's choice, in one queue.
 
     A sample whose image is gone is set aside, and another one chosen. PoolExhausted when fewer samples remain than the
-    batch needs.
+    batch needs; Transient when so many labelled ones are gone that their storage must be away.
     """
     while True:
         try:
-            return _choice(ws, cycle)
+            return without_lost(ws, cycle - 1, lambda: _choice_now(ws, cycle))
         except _Lost as lost:
             quarantine(ws, lost.samples)
+
+
+def _choice_now(ws: Workspace, cycle: int) -> Choice:
+    absent = absent_now(ws, cycle)
+    choice = _choice(ws, cycle, absent, _proposed)
+    return replace(choice, facts={**choice.facts, KEY: sorted(absent)})
+
+
+Proposing = Callable[[Workspace, ModelVersion | None, Shortlist], Mapping[str, Prelabel]]
+
+
+def _proposed(ws: Workspace, champion: ModelVersion | None, rows: Shortlist) -> Mapping[str, Prelabel]:
+    """What the champion would answer to these rows."""
+    samples = ws.ledger.samples.get(rows.ids)
+    return propose(ws, champion, [samples[key] for key in rows.ids], rows)
+
+
+def _nothing_proposed(ws: Workspace, champion: ModelVersion | None, rows: Shortlist) -> Mapping[str, Prelabel]:
+    """No pre-labels: they decide nothing about a batch, and a detector would have to see the images again."""
+    del ws, champion, rows
+    return {}
 
 
 class _Lost(BadImage):
@@ -65,32 +88,40 @@ def control_size(loop: LoopSection, nominal: int) -> int:
     return max(round(loop.control_share * nominal), min(loop.control_least, nominal // 5))
 
 
-def _choice(ws: Workspace, cycle: int) -> Choice:
+def _choice(ws: Workspace, cycle: int, absent: frozenset[str], proposing: Proposing) -> Choice:
+    """The batch that scores, seed and those samples make which are not `absent`, with the pre-labels of `proposing`."""
     record = ws.ledger.cycles.get(cycle)
     scored = ws.ledger.batches.score_files(cycle)
     require(range(sum(samples for _, _, samples in scored)), record.nominal)
     files = [(ws.config.state / path, digest) for path, digest, _ in scored]
     champion = scored_by(ws.ledger, cycle)
     control = 0 if champion is None else control_size(ws.config.loop, record.nominal)
-    gone = ws.ledger.samples.away()  # set aside since it was scored
-    drawn, top = random_rows(files, control, ws.dice(cycle, "control"), without=gone), Shortlist.nothing()
+    drawn, top = random_rows(files, control, ws.dice(cycle, "control"), without=absent), Shortlist.nothing()
     strategy, rng, size = ws.strategy(record.strategy), ws.dice(cycle, "select"), record.nominal - control
     if size:
-        top = _shortlist(ws, strategy, files, size, gone | frozenset(drawn.ids), rng)
+        top = _shortlist(ws, strategy, files, size, absent | frozenset(drawn.ids), rng)
     with _telling_lost(ws, [*drawn.ids, *top.ids]):
         items, facts = _items(ws, drawn, Lane.CONTROL, champion), dict[str, Any]()
+        prelabels = dict(proposing(ws, champion, drawn))
         if size:
-            look = _candidates(ws, cycle, strategy, top)
+            look = _candidates(ws, cycle, strategy, top=top, absent=absent)
             chosen, facts = strategy.select(look.candidates, size, rng), look.facts
-            items += _items(ws, top.rows(chosen.rows), Lane.ACTIVE, champion, chosen)
+            picked = top.rows(chosen.rows)
+            items += _items(ws, picked, Lane.ACTIVE, champion, chosen)
             items = [replace(item, evidence=look.evidence.get(item.sample.id, ())) for item in items]
-    items = _shared(ws, cycle, items) + _disputed_items(ws, cycle, without=gone) + _holdout_items(ws, cycle)
+            prelabels |= proposing(ws, champion, picked)
+    items = [replace(item, prelabel=prelabels.get(item.sample.id)) for item in items]
+    items = _shared(ws, cycle, items) + _disputed_items(ws, cycle, without=absent) + _holdout_items(ws, cycle)
     return Choice(tuple(_queued(items, ws.dice(cycle, "queue"))), len(top), facts)
 
 
 def replay_batch(ws: Workspace, cycle: int) -> tuple[str, ...]:
-    """What differs when the batch of a cycle is chosen again from its stored scores and seed; nothing when identical."""
-    again = {item.sample.id: item for item in _choice(ws, cycle).items if item.lane is not Lane.HOLDOUT}
+    """What differs when the batch of a cycle is chosen again from its stored scores and seed; nothing when identical.
+
+    What was set aside since is taken to be there still. BadImage where the strategy looks at an image that is not.
+    """
+    choice = _choice(ws, cycle, absent_then(ws, cycle), _nothing_proposed)
+    again = {item.sample.id: item for item in choice.items if item.lane is not Lane.HOLDOUT}
     before = {item.sample.id: item for item in ws.ledger.batches.get(cycle).items if item.lane is not Lane.HOLDOUT}
     gone = [f"sample {key} was chosen then and would not be now" for key in before.keys() - again.keys()]
     come = [f"sample {key} would be chosen now and was not then" for key in again.keys() - before.keys()]
@@ -142,7 +173,7 @@ def _telling_lost(ws: Workspace, ids: Sequence[str]) -> Iterator[None]:
         raise  # all of them: it is the storage that is missing; none: what cannot be read was labelled before
 
 
-def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -> Look:
+def _candidates(ws: Workspace, cycle: int, strategy: Strategy, *, top: Shortlist, absent: frozenset[str]) -> Look:
     """The shortlist with what the strategy needs; only here, and only for these, are images embedded."""
     needs = strategy.needs
     found = ws.ledger.samples.get(top.ids)
@@ -151,7 +182,7 @@ def _candidates(ws: Workspace, cycle: int, strategy: Strategy, top: Shortlist) -
     model = ws.embedder() if champion is None else ws.model(champion)
     embeds = Need.EMBEDDINGS in needs
     seen = model.predict(samples, embeddings=embeds) if embeds or Need.PROBABILITIES in needs else None
-    labels = ws.ledger.labels.training_set(cycle - 1).labels if Need.LABELLED in needs else ()
+    labels = ws.ledger.labels.training_set(cycle - 1, away=absent).labels if Need.LABELLED in needs else ()
     flagged = (
         list(ws.ledger.samples.get(ws.ledger.labels.unclear(before=cycle)).values()) if Need.FLAGGED in needs else []
     )
@@ -198,9 +229,8 @@ def _group_numbers(samples: Sequence[Sample]) -> Integers:
 def _items(
     ws: Workspace, rows: Shortlist, lane: Lane, champion: ModelVersion | None, chosen: Selection | None = None
 ) -> list[BatchItem]:
-    """Batch items of the rows, with what the champion would answer as a pre-label."""
+    """Batch items of the rows, without pre-labels yet."""
     samples = ws.ledger.samples.get(rows.ids)
-    proposed = propose(ws, champion, [samples[key] for key in rows.ids], rows)
     return [
         BatchItem(
             sample=samples[key],
@@ -209,7 +239,6 @@ def _items(
             score=float(rows.scores[place]) if champion else math.nan,
             cluster=int(chosen.clusters[place]) if chosen else -1,
             distance=float(chosen.distances[place]) if chosen else math.nan,
-            prelabel=proposed.get(key),
             blind=lane is Lane.CONTROL and is_blind(key),
         )
         for place, key in enumerate(rows.ids)

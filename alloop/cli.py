@@ -17,10 +17,11 @@ from alloop.commands.deploy import deploy
 from alloop.commands.doctor import doctor
 from alloop.commands.export import export
 from alloop.commands.model import model_rollback
-from alloop.commands.pool import pool_add, pool_status
+from alloop.commands.pool import pool_add, pool_drop, pool_status
 from alloop.commands.serve import assist, serve
 from alloop.commands.shown import HERE, ConfigOption, columns, print_table
 from alloop.commands.up import up
+from alloop.commands.usage import UsageFault, usage_sentence
 from alloop.errors import AlloopError, ConfigError, LabelsPending
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ for command in (backtest, demo, deploy, doctor, export, serve, assist, up):
     app.command()(command)
 for group, name, command in (
     (pool, "add", pool_add),
+    (pool, "drop", pool_drop),
     (pool, "status", pool_status),
     (cycle, "pause", cycle_pause),
     (cycle, "resume", cycle_resume),
@@ -73,19 +75,22 @@ def main() -> None:
     else:
         os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")  # an error there is a traceback
     try:
-        app()
+        code = app(prog_name="alloop", standalone_mode=False)
     except LabelsPending as pending:
         print(f"alloop: {pending}, then run this again", file=sys.stderr)
         sys.exit(PENDING)
-    except SystemExit as end:
-        if end.code == INTERRUPTED:
-            print("alloop: stopped; run the same command again to go on", file=sys.stderr)
-        raise
+    except UsageFault as fault:
+        told = usage_sentence(fault)
+        print(f"alloop: {told}" if told else "", end="\n" if told else "", file=sys.stderr)
+        sys.exit(fault.exit_code)
     except Exception as error:
         if debug:
             raise
         print(f"alloop: {_sentence(error)}", file=sys.stderr)
         sys.exit(1)
+    if code == INTERRUPTED:
+        print("alloop: stopped; run the same command again to go on", file=sys.stderr)
+    sys.exit(code)
 
 
 def _sentence(error: Exception) -> str:
@@ -159,6 +164,7 @@ def _walked_by_prefect(progress: "Progress") -> Iterator[Walk]:
     """Walk through Prefect, whose server is started and stopped with this process unless PREFECT_API_URL names one."""
     quiet_prefect()
     progress("starting Prefect", 0, 0)
+    from alloop.asking import labels_pending
     from alloop.cycle import decision_of
     from flows.cycle import run_cycle
     from flows.server import prefect_api
@@ -166,8 +172,7 @@ def _walked_by_prefect(progress: "Progress") -> Iterator[Walk]:
     def walk(ws: "Workspace", cycle: int, wait: bool) -> Any:
         done = run_cycle(str(ws.config.file), ws.config.project.name, cycle, wait=wait)
         if done is None:
-            answered, asked = ws.ledger.labels.pending(cycle)
-            raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
+            raise labels_pending(ws, cycle)
         return decision_of(ws, cycle)
 
     with prefect_api():

@@ -1,12 +1,13 @@
 """Where `now` comes from: the wall, or a virtual clock that simulated annotators can make run."""
 
-import os
+import fcntl
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
 from alloop.errors import LoopError
+from alloop.whole_files import write_atomically
 
 __all__ = ["Clock", "VirtualClock", "WallClock"]
 
@@ -50,9 +51,9 @@ class VirtualClock:
             raise LoopError(f"{self._path} holds no time ({error}); restore it, or delete it to begin anew") from error
 
     def sleep(self, seconds: float) -> None:
-        """Move the time on at once."""
-        moved = self.now() + timedelta(seconds=seconds)
+        """Move the time on at once; of several who sleep at once, each moves it by its own share."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        fresh = self._path.with_suffix(f".{os.getpid()}.tmp")
-        fresh.write_text(moved.isoformat(), encoding="ascii")
-        fresh.replace(self._path)
+        with self._path.with_name(f".{self._path.name}.lock").open("a") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            moved = self.now() + timedelta(seconds=seconds)
+            write_atomically(self._path, moved.isoformat().encode("ascii"))

@@ -4,15 +4,13 @@ An environment variable overrides the file: `ALLOOP_LEDGER__URL` stands for `url
 Paths in the file are relative to the file.
 """
 
-import difflib
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import BaseModel, ValidationError, model_validator
+from pydantic import ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -20,6 +18,7 @@ from pydantic_settings import (
     SettingsError,
 )
 
+from alloop.config_faults import PREFIX, Settings, fault_sentence, json_fault, nearest
 from alloop.errors import ConfigError
 from alloop.nouns import Task
 from alloop.sections import (
@@ -43,9 +42,6 @@ from alloop.sections import (
 
 __all__ = ["Config", "load_config"]
 
-SHOWN = 60
-"""Characters of a wrong value that its error shows."""
-
 
 class Config(BaseSettings):
     """All settings of one project; `file` is the alloop.toml they came from."""
@@ -53,7 +49,7 @@ class Config(BaseSettings):
     model_config = SettingsConfigDict(
         frozen=True,
         extra="forbid",
-        env_prefix="ALLOOP_",
+        env_prefix=PREFIX,
         env_nested_delimiter="__",
         hide_input_in_errors=True,
     )
@@ -80,8 +76,9 @@ class Config(BaseSettings):
     def by_task(cls, given: Any) -> Any:
         """Fill in what is usual for the task; a task that is no task is told by its own field."""
         project, loop = given.get("project"), given.get("loop", {})
-        task = project.task if isinstance(project, Project) else (project or {}).get("task", Task.CLASSIFY)
-        if task not in LADDERS or not isinstance(loop, dict):
+        written = project.get("task", Task.CLASSIFY) if isinstance(project, dict) else None
+        task = project.task if isinstance(project, Project) else written
+        if task not in list(LADDERS) or not isinstance(loop, dict):  # a list: what is written may have no hash
             return given
         usual = {"ladder": LADDERS[Task(task)], "control_share": CONTROL[Task(task)]}
         return {**given, "loop": usual | loop}
@@ -121,7 +118,8 @@ class Config(BaseSettings):
 def load_config(path: Path) -> Config:
     """The configuration in `path` (a file, or a folder with alloop.toml in it); ConfigError names what is wrong."""
     file = path / Config.name if path.is_dir() else path
-    _refuse_unknown_variables(os.environ)
+    settings = Settings(Config, file, os.environ)
+    _refuse_unknown_variables(settings)
     try:
         tables = tomllib.loads(file.read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -131,57 +129,20 @@ def load_config(path: Path) -> Config:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{file} is not valid TOML: {error}; mend that line") from error
     if "file" in tables:
-        raise ConfigError(f"{file}: unknown key 'file'{_nearest(('file',))}")
+        raise ConfigError(f"{file}: unknown key 'file'{nearest(('file',), settings)}")
     try:
         return Config(file=file.absolute(), **tables)
     except ValidationError as error:
-        raise ConfigError(f"{file}: {'; '.join(_sentences(error))}") from None  # its text holds the values, secrets too
-    except SettingsError as error:
-        raise ConfigError(
-            f"the environment is not valid: {error}; write a list as JSON, such as ALLOOP_LOOP__LADDER='[\"margin\"]'"
-        ) from None
+        raise ConfigError(fault_sentence(error, settings)) from None  # its text holds the values, secrets too
+    except SettingsError:
+        raise ConfigError(json_fault(settings)) from None
 
 
-def _refuse_unknown_variables(names: Iterable[str]) -> None:
+def _refuse_unknown_variables(settings: Settings) -> None:
     """ConfigError for a variable such as ALLOOP_LEDGR__URL, which would change nothing."""
-    for name in names:
-        section, nested, _ = name.upper().removeprefix("ALLOOP_").partition("__")
-        if name.upper().startswith("ALLOOP_") and nested and section.lower() not in _sections():
-            raise ConfigError(f"the environment has {name}, and there is no section{_nearest((section.lower(),))}")
-
-
-def _sentences(error: ValidationError) -> Iterator[str]:
-    for fault in error.errors():
-        place = ".".join(str(part) for part in fault["loc"])
-        if fault["type"] == "extra_forbidden":
-            yield f"unknown key '{place}'{_nearest(fault['loc'])}"
-        elif fault["type"] == "missing":
-            yield f"'{place}' is missing; set it"
-        elif fault["type"] in ("model_type", "model_attributes_type"):
-            yield f"'{place}' is a table; write [{place}] above its keys"
-        elif fault["loc"][0] == "ledger":
-            yield f"'{place}': {fault['msg']}"
-        else:
-            yield f"'{place}' is {_short(fault['input'])}: {fault['msg'].removeprefix('Value error, ')}"
-
-
-def _short(value: object) -> str:
-    told = repr(value)
-    return told if len(told) <= SHOWN else f"{told[:SHOWN]}…"
-
-
-def _sections() -> list[str]:
-    return [name for name in Config.model_fields if name != "file"]
-
-
-def _nearest(place: tuple[Any, ...]) -> str:
-    model: type[BaseModel] = Config
-    for part in place[:-1]:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            break
-        model = annotation
-    names = _sections() if model is Config else list(model.model_fields)
-    near = difflib.get_close_matches(str(place[-1]), names, n=1)
-    known = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(names)}"
-    return f"; {known}"
+    for name in settings.variables:
+        section, nested, _ = name.removeprefix(PREFIX).lower().partition("__")
+        if nested and section not in settings.sections:
+            raise ConfigError(
+                f"the environment has {name}, and there is no section '{section}'{nearest((section,), settings)}"
+            )

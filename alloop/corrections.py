@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alloop.nouns import Content, Task
-from alloop.overlaps import Shapes, overlaps_of, shapes_of
+from alloop.overlaps import SAME_OBJECT, Shapes, overlaps_of, shapes_of
 
 __all__ = ["Corrections", "compare", "total"]
 
-SAME_OBJECT = 0.5
-"""The IoU from which two boxes are taken for one object, as in mAP50."""
 SAME_EDGES = 0.95
 """The IoU from which nobody is taken to have moved an edge: tools round corners and simplify outlines on the way, which in a
 box of 40 pixels costs up to 0.05, and mAP rewards nothing beyond it."""

@@ -11,20 +11,22 @@ from collections.abc import Callable
 from functools import partial
 
 from alloop.agreement import judge
+from alloop.asking import labels_pending, refuse_lost_tasks
 from alloop.choosing import choose_batch
 from alloop.clock import WallClock
 from alloop.confidence import calibrate
 from alloop.drift import follow_champion
 from alloop.effort import measure_effort, rule_of
-from alloop.errors import CycleClosed, LabelsPending, LeaseHeld, LeaseLost, LoopError, PoolEmpty, PoolExhausted
-from alloop.holdout import draw_holdout, holdout_hash
-from alloop.judging import evaluate, gather_evidence, predict_holdout, replicates, train
+from alloop.errors import CycleClosed, LabelsPending, LeaseHeld, LeaseLost, LoopError
+from alloop.holdout import holdout_hash
+from alloop.judging import evaluate, gather_evidence, measure_again, predict_holdout, replicates, train
 from alloop.ledger.leases import Lease
+from alloop.lost_images import without_lost
 from alloop.metrics import should_promote
-from alloop.nouns import Decision, Split, TrainingLabel
+from alloop.nouns import Decision, TrainingLabel
+from alloop.opening import drawn_for_holdout, first_nominal, later_nominal
 from alloop.pool_scores import score_unlabelled
-from alloop.publishing import publish_champion
-from alloop.quorum import close_at_quorum, next_nominal, should_close
+from alloop.quorum import close_at_quorum, should_close
 from alloop.shortlisted import refuse_unfit
 from alloop.sla import breaches
 from alloop.switching import decide
@@ -66,27 +68,11 @@ def open_cycle(ws: Workspace) -> int:
     strategy = FIRST if first else history[-1].strategy
     if not first and strategy not in ws.config.loop.ladder:
         strategy = ws.config.loop.ladder[0]  # the ladder was changed since that decision
-    nominal = ws.config.loop.first_batch if first and history else _nominal(ws, first=first)
-    _refuse_small_pool(ws, nominal)
+    nominal = first_nominal(ws, asked_before=bool(history)) if first else later_nominal(ws)
     refuse_unfit(ws, ws.strategy(strategy))
     if not cycles:
         ws.new_model()  # one that cannot be made is told before people have worked for it
     return ws.ledger.cycles.open_next(strategy=strategy, nominal=nominal).number
-
-
-def _refuse_small_pool(ws: Workspace, nominal: int) -> None:
-    """Before anything is written: a cycle that is opened can be filled, as far as one can tell."""
-    counts = ws.ledger.samples.counts()
-    if not counts["samples"]:
-        raise PoolEmpty(f"project '{ws.config.project.name}' has no samples; add some with 'alloop pool add'")
-    holdout = 0 if counts.get(Split.HOLDOUT) else ws.config.loop.holdout
-    left = min(counts["unlabelled"], counts.get(Split.POOL, 0) - holdout)  # labelled ones can be drawn for it too
-    if left < nominal:
-        kept = f" after a holdout of {holdout}" if holdout else ""
-        raise PoolExhausted(
-            f"{max(left, 0)} samples remain{kept} for a batch of {nominal}; "
-            "add images with 'alloop pool add', or lower loop.batch"
-        )
 
 
 def walk(ws: Workspace, cycle: int, *, wait: bool) -> Decision:
@@ -99,11 +85,15 @@ def walk(ws: Workspace, cycle: int, *, wait: bool) -> Decision:
 
 def patiently(step: Step, ws: Workspace, cycle: int) -> int:
     """Do a step, or while another process does it, wait until that one has finished or is gone."""
+    told = ""
     while True:
         try:
             return step(ws, cycle)
         except (LeaseHeld, LeaseLost) as held:
-            ws.progress_of(cycle)(f"waiting, since {held}", 0, 0)
+            why = str(held).partition(";")[0]
+            if why != told:
+                told = why
+                ws.progress_of(cycle)(f"waiting here, because {why}", 0, 0)
             WallClock().sleep(
                 LOOK_AGAIN_S
             )  # the time of day, like leases: another process does not live on virtual time
@@ -127,20 +117,10 @@ def score_pool(ws: Workspace, cycle: int) -> int:
     return cycle
 
 
-def _nominal(ws: Workspace, *, first: bool) -> int:
-    """The size of batch to aim at; the first is smaller by the labels that are there already."""
-    if not first:
-        return next_nominal(ws, ws.clock.now())
-    counts = ws.ledger.samples.counts()
-    answered = counts.get("pool", 0) - counts["unlabelled"]
-    return max(0, ws.config.loop.first_batch - answered)
-
-
 def _draw_holdout(ws: Workspace) -> None:
     """A holdout of whole groups, unless the manifest brought one; frozen at once when all its labels are known."""
     if not ws.ledger.holdout.all():
-        pool = [sample for shard in ws.ledger.samples.everything(shard=ws.config.loop.shard) for sample in shard]
-        ws.ledger.holdout.assign(draw_holdout(pool, ws.config.loop.holdout, ws.dice(0, "holdout")))
+        ws.ledger.holdout.assign(drawn_for_holdout(ws))
     samples = ws.ledger.holdout.all()
     known = {sample.id: sample.truth for sample in samples if sample.truth is not None}
     if len(known) == len(samples):
@@ -178,6 +158,7 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
     """Take in what people answered, and close the batch when it is complete; LabelsPending until then."""
     with ws.ledger.steps.working(cycle, "wait_for_labels") as lease:
         if lease is not None:
+            refuse_lost_tasks(ws, cycle)
             hint = ws.ledger.hints.newest()  # before the tool is read: what comes in meanwhile goes on waiting
             ws.ledger.labels.record(ws.tool.name, ws.tool.changed_since(ws.ledger.labels.cursor(ws.tool.name)))
             ws.ledger.hints.handle(hint)
@@ -185,7 +166,7 @@ def wait_for_labels(ws: Workspace, cycle: int) -> int:
             answered, asked = ws.ledger.labels.pending(cycle)
             ws.progress_of(cycle)("waiting for labels", answered, asked)
             if answered < asked and not should_close(ws, cycle, ws.clock.now()):
-                raise LabelsPending(f"{answered} of {asked} samples of cycle {cycle} are answered; label the rest")
+                raise labels_pending(ws, cycle)
             if answered < asked:
                 close_at_quorum(ws, cycle)
             _close_batch(ws, lease)
@@ -199,7 +180,8 @@ def _close_batch(ws: Workspace, lease: Lease) -> None:
         return
     samples = ws.ledger.holdout.all()
     answers = {sample.id: sample.truth for sample in samples if sample.truth is not None}
-    answers |= ws.ledger.labels.holdout_answers(lease.cycle)
+    held = {sample.id for sample in samples}  # a person may have dropped some of those that people were asked about
+    answers |= {key: said for key, said in ws.ledger.labels.holdout_answers(lease.cycle).items() if key in held}
     if not answers:
         raise LoopError("nobody could label any sample of the holdout; start again with clearer images")
     frozen = [TrainingLabel(sample, answers[sample.id]) for sample in samples if sample.id in answers]
@@ -244,6 +226,7 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
     """Measure this cycle's models on the frozen holdout, and make the challenger champion unless it is worse."""
     with ws.ledger.steps.working(cycle, "holdout_eval") as lease:
         if lease is not None:
+            measure_again(ws)
             versions = ws.ledger.models.of(cycle)
             answers = [predict_holdout(ws, version) for version in versions]
             evaluations = [evaluate(ws, *pair) for pair in zip(versions, answers, strict=True)]
@@ -251,7 +234,7 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
             best = ws.ledger.models.evaluation(champion.name) if champion else None
             tolerance = ws.config.promotion.tolerance_points
             better = should_promote(evaluations[0].points, best.points if best else None, tolerance_points=tolerance)
-            calibration = calibrate(ws, cycle, answers[0])
+            calibration = without_lost(ws, cycle, lambda: calibrate(ws, cycle, answers[0]))
             standing = f"{best.version} with {best.points:.1f}" if best else "no champion"
             ws.ledger.models.record_evaluations(
                 lease,
@@ -260,7 +243,6 @@ def holdout_eval(ws: Workspace, cycle: int) -> int:
                 reason=f"{evaluations[0].version} with {evaluations[0].points:.1f} points against {standing}",
                 calibration=calibration and vars(calibration),
             )
-    publish_champion(ws)  # outside the lease: a tool that was away is asked again
     return cycle
 
 

@@ -2,27 +2,32 @@
 
 import importlib.util
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 from packaging.requirements import Requirement
 
 from alloop.announce import channels_of
-from alloop.errors import AlloopError
+from alloop.errors import AlloopError, BadImage
 from alloop.images import read_image
 from alloop.ledger.database import shown_url
+from alloop.nouns import Lane, Sample, Split
+from alloop.plurals import counted
 from alloop.reachability import api_health, clock_offsets, is_configured, knock, table_versions
 from alloop.service.secrets import missing, variable
 from alloop.workspace import Workspace, open_workspace
 
 __all__ = ["Finding", "diagnose"]
 
-LOOKED_AT = 20
-"""Images that are opened to see whether the pool is still where it was."""
+AT_ONCE, OTHERS = 300, 20
+"""Images that are opened of the open batch and of the holdout each, and of the rest of the pool."""
 FREE_BYTES = 1 << 30
+SHARD = 4096
 SKEW_S = 5.0
 """Seconds that two clocks may differ: an answer's time is the tool's, and the promise about time is kept by ours."""
 
@@ -49,7 +54,7 @@ def diagnose(config: Path, *, prefect_api: str | None = None) -> tuple[Finding, 
             found += [_look(look.__name__.strip("_"), partial(look, ws)) for look in looks]
             found.append(_look("clocks", partial(_clocks, ws, prefect_api)))
     except (AlloopError, OSError) as error:
-        found.append(Finding("configuration", False, str(error)))
+        found.append(Finding("configuration", False, _told(error)))
     return tuple(found)
 
 
@@ -57,7 +62,13 @@ def _look(name: str, look: Callable[[], str]) -> Finding:
     try:
         return Finding(name, True, look())
     except (AlloopError, OSError) as error:
-        return Finding(name, False, str(error))
+        return Finding(name, False, _told(error))
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename} cannot be used ({error.strerror}); check the path and its permissions"
+    return str(error)
 
 
 def _packages() -> Iterator[Finding]:
@@ -72,7 +83,7 @@ def _compute() -> str:
     import torch
 
     gpu = f"CUDA on {torch.cuda.get_device_name()}" if torch.cuda.is_available() else "no CUDA"
-    return f"{gpu}, {torch.get_num_threads()} threads"
+    return f"{gpu}, {counted(torch.get_num_threads(), 'thread')}"
 
 
 def _prefect(api: str | None) -> str:
@@ -101,7 +112,7 @@ def _ledger(ws: Workspace) -> str:
 def _secrets(ws: Workspace) -> str:
     """What the service lacks, if there is to be one, and whom announcements reach."""
     told, section, annotation = len(channels_of(ws.config.notify)) - 1, ws.config.service, ws.config.annotation
-    notified = f"announcements go to the log and {told} other channels"
+    notified = f"announcements go to the log and {counted(told, 'other channel')}"
     if not is_configured(ws.config):
         return f"no service is configured, so none is needed; {notified}"
     signs = annotation.tool != "label-studio" or annotation.label_studio.images == "signed"
@@ -115,14 +126,54 @@ def _pool(ws: Workspace) -> str:
     counts = ws.ledger.samples.counts()
     if not counts["samples"]:
         raise AlloopError("the pool is empty; add images with 'alloop pool add'")
-    return f"{counts['samples']} samples, {counts['unlabelled']} unlabelled, {counts['set_aside']} set aside"
+    return f"{counted(counts['samples'], 'sample')}, {counts['unlabelled']} unlabelled, {counts['set_aside']} set aside"
 
 
 def _images(ws: Workspace) -> str:
-    shard = next(iter(ws.ledger.samples.everything(shard=LOOKED_AT)), ())
-    for sample in shard:
+    """What people are asked about and what measures is opened first; of the rest others in every cycle."""
+    dice = ws.dice(len(ws.ledger.cycles.all()), "doctor")
+    looked = {
+        "of the open batch": _some(_open_batch(ws), dice, most=AT_ONCE),
+        "of the holdout": _some(_measuring(ws), dice, most=AT_ONCE),
+        "others": _others(ws, dice),
+    }
+    lost = [(kind, fault) for kind, samples in looked.items() for fault in map(_fault_of, samples) if fault]
+    if lost:
+        count = Counter(kind for kind, _ in lost)
+        told = ", ".join(f"{count[kind]} of {len(looked[kind])} {kind}" for kind in looked if count[kind])
+        raise AlloopError(f"images do not open, {told}; the first: {lost[0][1]}")
+    return f"{', '.join(f'{len(samples)} {kind}' for kind, samples in looked.items() if samples) or 'none'} open"
+
+
+def _open_batch(ws: Workspace) -> list[Sample]:
+    cycles = ws.ledger.cycles.all()
+    if not cycles or cycles[-1].closed_at is not None:
+        return []
+    return [item.sample for item in ws.ledger.batches.get(cycles[-1].number).items if item.lane is not Lane.HOLDOUT]
+
+
+def _measuring(ws: Workspace) -> list[Sample]:
+    gone = ws.ledger.holdout.dropped()
+    return [sample for sample in ws.ledger.holdout.all() if sample.id not in gone]
+
+
+def _others(ws: Workspace, dice: np.random.Generator) -> list[Sample]:
+    size = ws.ledger.samples.counts().get(Split.POOL, 0)
+    places = set(dice.choice(size, min(OTHERS, size), replace=False).tolist())
+    pool = (sample for shard in ws.ledger.samples.everything(shard=SHARD) for sample in shard)
+    return [sample for place, sample in enumerate(pool) if place in places]
+
+
+def _some(samples: list[Sample], dice: np.random.Generator, *, most: int) -> list[Sample]:
+    return samples if len(samples) <= most else [samples[place] for place in dice.permutation(len(samples))[:most]]
+
+
+def _fault_of(sample: Sample) -> BadImage | None:
+    try:
         read_image(sample.uri)
-    return f"{len(shard)} of them open"
+    except BadImage as fault:
+        return fault
+    return None
 
 
 def _model(ws: Workspace) -> str:
@@ -138,12 +189,16 @@ def _files(ws: Workspace) -> str:
     versions = [version for cycle in ws.ledger.cycles.all() for version in ws.ledger.models.of(cycle.number)]
     for version in versions:
         ws.registry.path(version.sha256)
+    if len(versions) == 1:
+        return "the model file has the hash that was registered"
     return f"{len(versions)} model files have the hashes that were registered"
 
 
 def _tool(ws: Workspace) -> str:
     changes = ws.tool.changed_since(ws.ledger.labels.cursor(ws.tool.name))
-    refused = f", {len(changes.refused)} answers cannot be used: see 'alloop report'" if changes.refused else ""
+    refused = (
+        f", {counted(len(changes.refused), 'answer')} cannot be used: see 'alloop report'" if changes.refused else ""
+    )
     return f"{ws.tool.name} answers{refused}"
 
 

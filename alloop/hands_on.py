@@ -7,6 +7,7 @@ from alloop.errors import ConfigError, CycleClosed, LoopError
 from alloop.ledger.drifts import Drift
 from alloop.ledger.expiry import AskedItem
 from alloop.nouns import STEPS, Action, Cycle, Decision, Lane
+from alloop.plurals import counted
 from alloop.publishing import publish_champion
 from alloop.sla import breaches
 from alloop.workspace import Workspace
@@ -154,11 +155,21 @@ def _read(ws: Workspace) -> None:
 
 
 def _reason(step: str, items: tuple[AskedItem, ...]) -> str:
-    answered = sum(bool(item.answered_at) for item in items)
-    told = f"cancelled by a person at {step}"
+    told, size = f"cancelled by a person at {step}", len(items)
     if not items:
         return f"{told}, before a batch was chosen"
+    left = [item for item in items if not item.answered_at]
+    answered = size - len(left)
+    if not left:
+        all_of_it = (
+            "its one sample had an answer, which is" if size == 1 else f"all {size} samples had answers, which are"
+        )
+        return f"{told}: {all_of_it} kept"
     back = "in the pool again"
-    if any(item.lane is Lane.HOLDOUT and not item.is_answered for item in items):
+    if any(item.lane is Lane.HOLDOUT for item in left):
         back += ", or asked for again where they belong to the holdout"
-    return f"{told}: {answered} of {len(items)} samples had answers, which are kept; the others are {back}"
+    if not answered:
+        return f"{told}: nobody had answered its {counted(size, 'sample')}, now {back}"
+    kept = "had answers, which are kept" if answered > 1 else "had an answer, which is kept"
+    others = "the others are" if len(left) > 1 else "the other one is"
+    return f"{told}: {answered} of {size} samples {kept}; {others} {back}"

@@ -10,13 +10,13 @@ from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from alloop.errors import BadImage
 
-__all__ = ["content_id", "decode", "measure", "read_bytes", "read_image"]
+__all__ = ["content_id", "decode", "header_size", "measure", "read_bytes", "read_image", "upright_size"]
 
 MAX_PIXELS = 89_000_000
 """Refuse larger images; Pillow takes them for decompression bombs."""
 
 SIDEWAYS = (5, 6, 7, 8)
-"""EXIF orientations that swap width and height (EXIF 2.32, table 6)."""
+"""EXIF orientations that swap width and height (EXIF 2.32, table 6); whatever else a file says turns nothing."""
 
 
 def read_bytes(uri: str) -> bytes:
@@ -72,16 +72,32 @@ def measure(raw: bytes, uri: str) -> tuple[int, int]:
     """
     try:
         image = _open(raw, uri)
-        width, height = image.size
-        image.draft(None, (max(1, width // 8), max(1, height // 8)))
+        size = upright_size(image)
+        image.draft(None, (max(1, image.width // 8), max(1, image.height // 8)))
         image.load()
         _to_rgb(image.crop((0, 0, 1, 1)))
-        sideways = image.getexif().get(ExifTags.Base.Orientation, 1) in SIDEWAYS
-        return (height, width) if sideways else (width, height)
+        return size
     except BadImage:
         raise
     except Exception as error:  # as above
         raise BadImage(f"{uri} does not open as an image ({_why(error)}); replace or remove it") from error
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """The (width, height) in pixels that an image has once it stands upright, as `decode` gives it, before any of it was decoded."""
+    if image.format == "TIFF":  # Pillow has swapped them on opening, and forgets the orientation on decoding
+        return image.size
+    sideways = image.getexif().get(ExifTags.Base.Orientation) in SIDEWAYS
+    return (image.height, image.width) if sideways else image.size
+
+
+def header_size(path: Path) -> tuple[int, int] | None:
+    """The upright (width, height) in pixels of the image at `path`, from its header; None when it does not open."""
+    try:
+        with Image.open(path) as image:
+            return upright_size(image)
+    except Exception:  # as above
+        return None
 
 
 def read_image(uri: str, *, size: int | None = None) -> Image.Image:

@@ -19,6 +19,7 @@ from alloop.nouns import Content, Progress, Sample, Split
 from alloop.pool import add_to_pool
 from alloop.sections import AnnotationSection, LedgerSection, ModelSection, Project
 from alloop.variants import Made, Variant, write_blends, write_copies
+from alloop.whole_files import write_atomically
 from alloop.workers import Tick, run_all
 from alloop.workspace import PoolStore, Workspace, open_workspace
 
@@ -109,7 +110,7 @@ def prepare_pool(
         counts = _build(labelled, labels, folder, variant=variant, progress=progress)
         name = f"{Path(manifest).absolute().parent.name}/{Path(manifest).name}"
         facts = {"name": name, "labels": labels, "left_out": len(rows) - len(labelled), **counts}
-        ready.write_text(json.dumps(facts), encoding="utf-8")
+        write_atomically(ready, json.dumps(facts).encode())
     facts = json.loads(ready.read_text(encoding="utf-8"))
     found = LabelledPool(folder, **facts | {"labels": tuple(facts["labels"])})
     _read_images(found, model, workers=workers, progress=progress)

@@ -148,6 +148,7 @@ def _read_csv(file: IO[bytes], source: str) -> Iterator[Cells]:
     with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
         reader = csv.reader(text, strict=True)
         header = [name.strip() for name in next(reader, [])]
+        _refuse_separator(header, source)
         _check_columns(header, source)
         for cells in reader:
             if len(cells) > len(header):
@@ -157,6 +158,13 @@ def _read_csv(file: IO[bytes], source: str) -> Iterator[Cells]:
                 )
             if any(cells):
                 yield reader.line_num, dict(zip(header, cells, strict=False))
+
+
+def _refuse_separator(header: list[str], source: str) -> None:
+    """Spreadsheets of many countries write semicolons; their header is one cell here."""
+    for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "bars")):
+        if len(header) == 1 and separator in header[0]:
+            raise BadManifest(f"{source} has {name} between its columns, {header[0]!r}; save it with commas")
 
 
 def _read_parquet(file: IO[bytes], source: str) -> Iterator[Cells]:

@@ -4,8 +4,8 @@ Per-sample results are kept as a file, so that any later comparison needs no mod
 results of every task alike; they are those of `alloop.resampling`.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from alloop.errors import BadLabel
 from alloop.matching import Matching, match
 from alloop.nouns import Floats, Integers, Predictions, Task, TrainingLabel
 from alloop.resampling import METRIC_NAMES, Measure, Results, group_numbers, interval, lift
+from alloop.whole_files import appearing
 
 __all__ = [
     "METRIC_NAMES",
@@ -29,6 +30,7 @@ __all__ = [
     "judge",
     "lift",
     "macro_recall",
+    "only",
     "read_results",
     "results",
     "should_promote",
@@ -137,12 +139,35 @@ def should_promote(challenger_points: float, champion_points: float | None, *, t
     return champion_points is None or challenger_points >= champion_points - tolerance_points
 
 
+def only(of: Results, ids: Collection[str]) -> Results:
+    """What a model answered on these samples alone; the very same results where that is all of them."""
+    wanted = frozenset(ids)
+    kept = np.array([key in wanted for key in of.ids], dtype=bool)
+    if kept.all():
+        return of
+    names = tuple(key for key in of.ids if key in wanted)
+    groups = np.unique(of.groups[kept], return_inverse=True)[1].astype(np.int64)
+    if isinstance(of, ClassResults):
+        return replace(of, ids=names, groups=groups, truth=of.truth[kept], predicted=of.predicted[kept])
+    if not isinstance(of, DetectionResults):
+        raise TypeError(f"results of {type(of).__name__} cannot be told apart by sample; use those of this module")
+    seen, place = kept[of.image], np.cumsum(kept) - 1
+    return replace(
+        of,
+        ids=names,
+        groups=groups,
+        targets=of.targets[kept],
+        image=place[of.image[seen]],
+        class_index=of.class_index[seen],
+        confidence=of.confidence[seen],
+        hits=of.hits[seen],
+    )
+
+
 def write_results(of: Results, path: Path) -> None:
     """Keep per-sample results as Parquet; the file is there whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_suffix(".tmp")
-    pq.write_table(of.table(), fresh)
-    fresh.replace(path)
+    with appearing(path) as fresh:
+        pq.write_table(of.table(), fresh)
 
 
 def read_results(path: Path) -> ClassResults | DetectionResults:

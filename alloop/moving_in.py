@@ -7,8 +7,9 @@ from functools import partial
 from typing import Any
 
 from alloop.adapters import label_studio_server
+from alloop.annotation.form import Form
 from alloop.annotation.label_studio_client import Api
-from alloop.annotation.label_studio_results import Form, read_results
+from alloop.annotation.label_studio_results import read_results
 from alloop.annotation.label_studio_schema import CONTROLS, OUTCOME
 from alloop.annotation.label_studio_tasks import listing
 from alloop.config import Config
@@ -60,7 +61,7 @@ def move_in(config: Config, project: str, *, progress: Progress = no_progress) -
         questions = _questions(there, form)
         root = config.root / section.local_root if section.local_root else None
         folder = config.root / "moved-in" / f"label-studio-{there['id']}"
-        images = MovedImages(api, server.url, folder=folder, local_root=root)
+        images = MovedImages(api, server.url, folder=folder, local_root=root, hosts=section.image_hosts)
         name = f"Label Studio project {there['title']!r}"
         yield _read(name, _tasks(api, there, progress), questions, images)
 

@@ -233,17 +233,23 @@ class Refusal:
     reason: str
 
 
+def _nothing_is(where: str) -> bool:  # noqa: ARG001
+    return False
+
+
 @dataclass(frozen=True)
 class Changes:
     """What a tool has to tell since a cursor.
 
     `present`, when a tool knows it, is every annotation ref it holds now: one that is missing from it was deleted.
+    `is_mended` says of the `where` of an earlier refusal that it does not hold any more, unless `refused` repeats it.
     """
 
     labels: tuple[Label, ...]
     cursor: str
     refused: tuple[Refusal, ...] = ()
     present: frozenset[str] | None = None
+    is_mended: Callable[[str], bool] = field(default=_nothing_is, compare=False)
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,10 @@ from numpy.typing import NDArray
 
 from alloop.nouns import Box, Integers, Polygon, Task
 
-__all__ = ["Shapes", "box_overlaps", "overlaps_of", "shapes_of"]
+__all__ = ["SAME_OBJECT", "Shapes", "box_overlaps", "overlaps_of", "shapes_of"]
 
+SAME_OBJECT = 0.5
+"""The IoU from which two boxes are taken for one object, as in mAP50."""
 ROWS = 128
 """Lines through a pair of outlines: an edge that lies flat is off by at most half a line, 0.4 % of the pair's height."""
 PLAUSIBLE = 0.4

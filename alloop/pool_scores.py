@@ -14,13 +14,11 @@ from alloop.ledger.leases import Lease
 from alloop.ledger.samples import Refused
 from alloop.models.base import Model
 from alloop.nouns import Floats, ModelVersion, Sample, Task
+from alloop.pieces import in_pieces
 from alloop.scoring import Scored, ScoreFile, Shard, score_shards
 from alloop.workspace import Workspace
 
 __all__ = ["is_readable", "quarantine", "score_samples", "score_unlabelled"]
-
-PIECE = 256
-"""Images whose boxes are in memory at once: 300 boxes of 80 classes are 100 kB."""
 
 
 def score_unlabelled(ws: Workspace, lease: Lease) -> None:
@@ -103,8 +101,8 @@ def _ask(model: Model, samples: Sequence[Sample], strategy: Strategy, rng: np.ra
         probabilities = model.predict(samples).probabilities
         return strategy.score(probabilities, rng), probabilities
     parts = []
-    for start in range(0, len(samples), PIECE):
-        seen = model.predict(samples[start : start + PIECE])
+    for some in in_pieces(samples):
+        seen = model.predict(some)
         judged = strategy.score_boxes
         parts.append(
             (judged(seen.detections) if judged else strategy.score(seen.probabilities, rng), seen.probabilities)

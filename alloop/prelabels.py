@@ -6,13 +6,11 @@ import numpy as np
 
 from alloop.models.base import Model
 from alloop.nouns import Box, Content, Detections, ModelVersion, Polygon, Prelabel, Sample, Task
+from alloop.pieces import in_pieces
 from alloop.scoring import Shortlist
 from alloop.workspace import Workspace
 
 __all__ = ["prelabels_of", "propose"]
-
-PIECE = 256
-"""Images whose boxes are in memory at once."""
 
 
 def propose(
@@ -33,8 +31,7 @@ def propose(
 def prelabels_of(ws: Workspace, version: ModelVersion, samples: Sequence[Sample]) -> Mapping[str, Prelabel]:
     """{sample id: pre-label} of any samples by a model; BadImage when one cannot be read."""
     model, found = ws.model(version), dict[str, Prelabel]()
-    for start in range(0, len(samples), PIECE):
-        some = samples[start : start + PIECE]
+    for some in in_pieces(samples):
         answers = _answers(ws, model, some)
         found |= {x.id: Prelabel(version.name, *answer) for x, answer in zip(some, answers, strict=True)}
     return found

@@ -8,7 +8,7 @@ from alloop.pool_scores import is_readable
 from alloop.prelabels import prelabels_of
 from alloop.workspace import Workspace
 
-__all__ = ["publish_champion"]
+__all__ = ["publish_champion", "readable_prelabels"]
 
 
 def publish_champion(ws: Workspace) -> int:
@@ -22,19 +22,20 @@ def publish_champion(ws: Workspace) -> int:
     samples = _open_samples(ws) if champion is not None else []
     if champion is None or not samples:
         return 0
-    prelabels = _prelabels(ws, champion, samples)
+    prelabels = readable_prelabels(ws, champion, samples)
     ws.tool.publish_model(champion.name, prelabels)
     return len(prelabels)
 
 
-def _prelabels(ws: Workspace, champion: ModelVersion, samples: Sequence[Sample]) -> Mapping[str, Prelabel]:
+def readable_prelabels(ws: Workspace, version: ModelVersion, samples: Sequence[Sample]) -> Mapping[str, Prelabel]:
+    """{sample id: pre-label} by a model of those samples whose image can be read."""
     try:
-        return prelabels_of(ws, champion, samples)
+        return prelabels_of(ws, version, samples)
     except BadImage:
         readable = [sample for sample in samples if is_readable(sample)]
         if len(readable) == len(samples):
             raise
-        return prelabels_of(ws, champion, readable)
+        return prelabels_of(ws, version, readable)
 
 
 def _open_samples(ws: Workspace) -> list[Sample]:

@@ -1,13 +1,13 @@
 """Model files by their sha256: what is handed out is what was stored, or an error."""
 
 import hashlib
-import os
 import re
 import secrets
 import shutil
 from pathlib import Path
 
 from alloop.errors import ModelCorrupt
+from alloop.whole_files import put_in_place
 
 __all__ = ["Registry"]
 
@@ -23,9 +23,9 @@ class Registry:
         self._folder.mkdir(parents=True, exist_ok=True)
         temporary = self._folder / f".{secrets.token_hex(8)}.tmp"
         try:
-            _copy(path, temporary)
+            shutil.copyfile(path, temporary)
             sha256 = _sha256(temporary)
-            temporary.replace(self._folder / sha256)
+            put_in_place(temporary, self._folder / sha256)
         except FileNotFoundError as error:
             raise ModelCorrupt(f"there is no model file {path} to store; retrain") from error
         finally:
@@ -51,13 +51,6 @@ class Registry:
                 " restore it from a backup, or roll back or retrain"
             )
         return file
-
-
-def _copy(source: Path, target: Path) -> None:
-    with source.open("rb") as reading, target.open("wb") as writing:
-        shutil.copyfileobj(reading, writing)
-        writing.flush()
-        os.fsync(writing.fileno())
 
 
 def _sha256(path: Path) -> str:

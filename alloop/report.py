@@ -1,6 +1,5 @@
 """What the loop did and why, for people: one HTML file that needs nothing else."""
 
-import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -16,6 +15,7 @@ from alloop.report_words import calibration_words, data_uri, decision_words, pul
 from alloop.resampling import METRIC_NAMES
 from alloop.summary import Summary, summarise
 from alloop.tables import correction_line, duration, metric_of
+from alloop.whole_files import write_atomically
 from alloop.workspace import Workspace
 
 __all__ = ["compare", "headline", "verdict", "write_report"]
@@ -47,17 +47,7 @@ def write_report(ws: Workspace, path: Path, *, baseline: Workspace | None = None
             f"{path} is {'a folder' if path.is_dir() else 'no file'}; name the file that the report goes to"
         )
     page = _render(ws, summarise(ws), summarise(baseline) if baseline else None)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    fresh = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with fresh.open("w", encoding="utf-8") as file:
-            file.write(page)
-            file.flush()
-            os.fsync(file.fileno())
-        fresh.replace(path)
-    finally:
-        fresh.unlink(missing_ok=True)
-    return path
+    return write_atomically(path, page.encode())
 
 
 def _render(ws: Workspace, summary: Summary, baseline: Summary | None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 __all__ = [
+    "FEWEST_SEEDS",
     "SHARES",
     "Band",
     "Curve",
@@ -27,6 +28,8 @@ __all__ = [
 SHARES = (0.5, 0.75, 1.0)
 """Shares of the budget at which the reference's accuracy is a target, named before any run."""
 LEVEL = 0.95
+FEWEST_SEEDS = 5
+"""With fewer there is no interval: t with one to three degrees of freedom says 37 % [-59, 133], which tells nobody anything."""
 
 Doubles = NDArray[np.float64]
 
@@ -81,7 +84,7 @@ class Band:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean over seeds with its 95 % t interval; no interval from a single seed."""
+    """A mean over seeds with its 95 % t interval; no interval from fewer seeds than `FEWEST_SEEDS`."""
 
     mean: float
     interval: tuple[float, float] | None
@@ -111,7 +114,7 @@ class Saving:
     @property
     def mean(self) -> Estimate:
         """The mean saving over the seeds."""
-        return estimate(self.values)
+        return _at_most_all(estimate(self.values))
 
     @property
     def worst(self) -> float:
@@ -127,14 +130,21 @@ def mean_curve(runs: Sequence[Curve]) -> Curve:
 
 
 def estimate(values: Sequence[float], *, level: float = LEVEL) -> Estimate:
-    """The mean of one value per seed, with Student's t interval."""
+    """The mean of one value per seed, with Student's t interval where there are seeds enough for one."""
     from scipy.stats import t
 
     mean = float(np.mean(values))
-    if len(values) < 2:
+    if len(values) < FEWEST_SEEDS:
         return Estimate(mean, None)
     doubt = float(t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
     return Estimate(mean, (mean - doubt, mean + doubt))
+
+
+def _at_most_all(found: Estimate) -> Estimate:
+    """A saving's estimate: nobody saves more than all labels, which Student's t does not know."""
+    if found.interval is None:
+        return found
+    return Estimate(found.mean, (found.interval[0], min(1.0, found.interval[1])))
 
 
 def saving(curves: Mapping[int, Curve], reference: Mapping[int, Curve], *, share: float) -> Saving:
@@ -168,6 +178,11 @@ def verdict(
     found, seeds = savings[best], len(savings[best].values)
     if seeds == 1:
         return f"One seed shows nothing reliable on {dataset}: '{best}' saved {_percent(found.mean)} there; run more."
+    if seeds < FEWEST_SEEDS:
+        return (
+            f"{seeds} seeds are too few for an interval on {dataset}: '{best}' saved {_percent(found.mean)} in the mean "
+            f"and {found.worst:.0%} in the worst; run {FEWEST_SEEDS} or more, ten are better."
+        )
     sure = estimate(found.values, level=1 - (1 - LEVEL) / len(savings))
     if not sure.is_above_zero:
         among = f"the best of {len(savings)} strategies, '{best}'," if len(savings) > 1 else f"'{best}'"

@@ -19,6 +19,7 @@ from alloop.acquisition.scores import top_two
 from alloop.engines.local import read_ahead
 from alloop.errors import ModelCorrupt
 from alloop.nouns import Floats, Integers, Progress, no_progress
+from alloop.whole_files import appearing
 
 __all__ = [
     "Dim",
@@ -111,7 +112,6 @@ def score_shards(
     `version` names the model and strategy. A shard's seed comes from `seed` and the shard's place, so it does not
     matter who scores which shard, or when.
     """
-    folder.mkdir(parents=True, exist_ok=True)
     done = 0
     for place, shard in enumerate(read_ahead(shards)):
         path = folder / f"{place:06d}-{_shard_name(shard.ids, version)[:24]}.parquet"
@@ -139,9 +139,9 @@ def _write(path: Path, ids: pa.StringArray, scores: Floats, probabilities: Float
     usable = np.isfinite(scores)
     columns = [ids, *map(pa.array, (scores.astype(np.float32), top.astype(np.int32), first, second))]
     table = pa.table(dict(zip(COLUMNS, columns, strict=True)))
-    fresh = path.with_suffix(".tmp")
-    pq.write_table(table if usable.all() else table.filter(usable), fresh, use_dictionary=False, compression="none")
-    fresh.replace(path)
+    kept = table if usable.all() else table.filter(usable)
+    with appearing(path) as fresh:
+        pq.write_table(kept, fresh, use_dictionary=False, compression="none")
 
 
 def file_sha256(path: Path) -> str:

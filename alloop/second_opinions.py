@@ -10,14 +10,13 @@ from alloop.errors import ConfigError
 from alloop.images import read_image
 from alloop.models.base import DetectionModel, Masks, Model
 from alloop.nouns import Detections, Evidence, ModelVersion, Sample
+from alloop.pieces import in_pieces
 from alloop.workspace import Workspace
 
 __all__ = ["Doubted", "masks_apart_from", "mirrored_apart", "require_opinions", "rivals_apart"]
 
 Doubted = tuple[float, tuple[Evidence, ...]]
 """How far the opinions about an image are apart, and where in it."""
-PIECE = 256
-"""Images whose boxes are in memory at once for each opinion."""
 
 
 def rivals_apart(ws: Workspace, members: Sequence[ModelVersion], samples: Sequence[Sample]) -> list[Doubted]:
@@ -36,8 +35,7 @@ def _mean(opinions: Sequence[Doubted]) -> Doubted:
 
 def _detections(ws: Workspace, version: ModelVersion, samples: Sequence[Sample]) -> list[Detections]:
     model = ws.model(version)
-    pieces = (samples[start : start + PIECE] for start in range(0, len(samples), PIECE))
-    return [_placed(seen) for some in pieces for seen in model.predict(some).detections]
+    return [_placed(seen) for some in in_pieces(samples) for seen in model.predict(some).detections]
 
 
 def _placed(seen: Detections) -> Detections:
@@ -50,8 +48,7 @@ def mirrored_apart(ws: Workspace, version: ModelVersion, samples: Sequence[Sampl
     """A detector against itself on the same images flipped left to right."""
     model = _looking_twice(ws.model(version), ws.config.committee.kind)
     found = list[Doubted]()
-    for start in range(0, len(samples), PIECE):
-        some = samples[start : start + PIECE]
+    for some in in_pieces(samples):
         views = zip(model.predict(some).detections, model.predict_mirrored(some).detections, strict=True)
         found += [boxes_apart(_placed(one), _placed(other)) for one, other in views]
         ws.progress("comparing two views", len(found), len(samples))

@@ -1,9 +1,10 @@
 """The tables of alloop.toml as frozen records, with every key and its default; those about the loop are next door."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from alloop.errors import ConfigError
 from alloop.loop_sections import (
@@ -44,6 +45,7 @@ __all__ = [
     "SwitchingSection",
 ]
 
+NAME = r"[a-z0-9][a-z0-9_-]{0,62}"
 YOLO = {"architecture": "yolov8n", "image_size": 640, "batch_size": 16, "mode": "warm"}
 """What `[model]` means by default when kind is yolo."""
 
@@ -51,17 +53,33 @@ YOLO = {"architecture": "yolov8n", "image_size": 640, "batch_size": 16, "mode": 
 class Project(Section):
     """`[project]`: whose loop this is."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
+    name: str
     task: Task = Task.CLASSIFY
-    labels: tuple[str, ...] = Field(min_length=1)
+    labels: tuple[str, ...]
     seed: int = 0
+
+    @field_validator("name")
+    @classmethod
+    def plain(cls, name: str) -> str:
+        """Refuse a name that would not do for files, queues and addresses."""
+        if not re.fullmatch(NAME, name):
+            near = re.sub(r"[^a-z0-9_-]+", "-", name.lower())[:63].strip("-_") or "my-project"
+            raise ValueError(
+                f"a name is made of up to 63 of a-z, 0-9, '-' and '_' and begins with a letter or digit; write '{near}'"
+            )
+        return name
 
     @field_validator("labels")
     @classmethod
-    def distinct(cls, labels: tuple[str, ...]) -> tuple[str, ...]:
-        """Refuse a label set that names one class twice."""
-        if len(set(labels)) != len(labels):
-            raise ValueError("a label stands in it twice")
+    def distinct(cls, labels: tuple[str, ...], known: ValidationInfo) -> tuple[str, ...]:
+        """Refuse a label set that names one class twice, or leaves nothing to tell apart."""
+        twice = [label for label in labels if labels.count(label) > 1]
+        if twice:
+            raise ValueError(f"the label '{twice[0]}' stands in it twice; keep one")
+        if not labels:
+            raise ValueError("there is no label in it; write all classes of your images")
+        if len(labels) == 1 and known.data.get("task") is Task.CLASSIFY:
+            raise ValueError("classify tells labels apart, so it needs two or more; add what else an image can be")
         return labels
 
 
@@ -173,7 +191,8 @@ class LabelStudioSection(Section):
     """`[annotation.label_studio]`: a Label Studio server, and the title of the project there (None: this project's name).
 
     The token belongs into the environment, as ALLOOP_ANNOTATION__LABEL_STUDIO__TOKEN. `images` says how browsers get them:
-    `signed` URLs of `alloop serve`, or `local-files` under `local_root`, which Label Studio serves itself.
+    `signed` URLs of `alloop serve`, or `local-files` under `local_root`, which Label Studio serves itself. `image_hosts` are
+    hosts of an inner network from which images may be taken over.
     """
 
     url: str = "http://127.0.0.1:8080"
@@ -181,6 +200,7 @@ class LabelStudioSection(Section):
     token: SecretStr | None = None
     images: Literal["signed", "local-files"] = "signed"
     local_root: Path | None = None
+    image_hosts: tuple[str, ...] = ()
 
 
 class CvatSection(Section):

@@ -104,7 +104,7 @@ class Summary:
         strategy, opened_at, closed_at, nominal, batch, outcomes {outcome: samples}, unclear_rate, labels, version,
         promoted, metric, accuracy, calibration, unclear_by_lane {lane: {unclear, answered}}, unclear_predictor, committee [version],
         committee_s, gradient_s, effort, drifts, shared, asked_again, annotator_hours, lift_per_hour, lift, action, next_strategy, reason, threshold_points, firm, hours, limit_hours, overdue,
-        stages [{step, hours, work_s, finished}]}; `flags` [{cycle, stage, kind, hours, at}]; `refusals` [{where,
+        stages [{step, hours, work_s, finished}]}; `flags` [{cycle, stage, kind, hours, at}]; present `refusals` [{where,
         reason}]. `accuracy` is {points, low, high, samples} or null, of whatever `metric` names, `lift` {points, low, high} or null, `calibration`
         {error, scaled_error, temperature, fitted_on} or null: expected calibration error from 0 to 1. `unclear_predictor`,
         `committee`, `committee_s` and `gradient_s` are null where the strategy makes no use of them. `effort` is {kept,

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from alloop.corrections import Corrections
 from alloop.nouns import Evaluation, Flag, Lift
+from alloop.refused_words import refused_words
 from alloop.resampling import METRIC_NAMES
 from alloop.sla import AT_RISK, BREACHED
 from alloop.summary import CycleRow, Summary
@@ -42,8 +43,8 @@ def cycle_table(summary: Summary, *, columns: int = WIDE) -> Table:
     table.add_column("strategy", overflow="fold", min_width=10, max_width=20 if is_wide else 10)
     table.add_column("decision", no_wrap=True)
     if is_wide:
-        table.add_column("unclear", justify="right", no_wrap=True)
-    table.add_column(f"h / {summary.limit_hours:g}", justify="right", no_wrap=True)
+        table.add_column(" unclear", justify="right", no_wrap=True)
+    table.add_column(f" h/{summary.limit_hours:g}", justify="right", no_wrap=True)
     for row in summary.cycles:
         cells = _cells(row)
         table.add_row(*(cells if is_wide else (*cells[:-2], cells[-1])))
@@ -51,7 +52,7 @@ def cycle_table(summary: Summary, *, columns: int = WIDE) -> Table:
 
 
 def stage_lines(summary: Summary) -> list[str]:
-    """What `alloop status` says above the table: pool, champion, boxes, drift, flags, and the clocks of the open cycle."""
+    """What `alloop status` says above the table: pool, champion, clocks of the open cycle, boxes, drift, flags, refused answers."""
     counts, champion = summary.counts, summary.champion
     made_up = (summary.is_simulated and "simulated annotators", summary.is_virtual and "virtual hours")
     told = ", ".join(word for word in made_up if word)
@@ -69,6 +70,8 @@ def stage_lines(summary: Summary) -> list[str]:
     lines += [f"flag      cycle {flag.cycle}: {flag_line(flag)}" for flag in summary.flags[-FLAGS:]]
     if len(summary.flags) > FLAGS:
         lines.append(f"flags     {len(summary.flags) - FLAGS} earlier ones; 'alloop report' shows all")
+    if summary.refusals:
+        lines.append(f"refused   {refused_words(summary.refusals)}")
     if not summary.cycles:
         lines.append(f"loop      {summary.standing}")
     return lines

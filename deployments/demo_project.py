@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import secrets
 import socket
 from collections.abc import Mapping
@@ -12,6 +11,7 @@ from pathlib import Path
 from alloop.demo_data import AMBIGUOUS, DIGITS, write_digits
 from alloop.pool import add_to_pool
 from alloop.progress import current_progress
+from alloop.whole_files import appearing, write_atomically
 from alloop.workspace import PoolStore, open_workspace
 
 __all__ = ["TITLE", "Keys", "fill_pool", "free_port", "keys_of", "make_project", "truths_of"]
@@ -74,11 +74,9 @@ def keys_of(out: Path) -> Keys:
         return Keys(**json.loads(file.read_text(encoding="utf-8")))
     made = [secrets.token_hex(length) for length in (6, 20, 16, 32)]
     keys = Keys("demo@alloop.test", *made)
-    out.mkdir(parents=True, exist_ok=True)
-    fresh = out / f".keys.json.{os.getpid()}"
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as told:
-        json.dump(asdict(keys), told)
-    fresh.replace(file)
+    with appearing(file) as fresh:
+        fresh.touch(0o600, exist_ok=False)
+        fresh.write_text(json.dumps(asdict(keys)), encoding="utf-8")
     return keys
 
 
@@ -89,7 +87,7 @@ def make_project(out: Path, *, batch: int, poll_s: float) -> Path:
         _keep_start(write_digits(out / "digits", seed=SEED), out / "digits" / "start.csv")
         names = {"label_studio": free_port(), "service": free_port(), "title": TITLE}
         numbers = {"seed": SEED, "batch": batch, "poll_s": poll_s}
-        config.write_text(TOML.format(labels=json.dumps(DIGITS), **names, **numbers), encoding="utf-8")
+        write_atomically(config, TOML.format(labels=json.dumps(DIGITS), **names, **numbers).encode())
     return config
 
 

@@ -47,7 +47,7 @@ def relay(config: Path, *, watch_s: float | None = None) -> None:
 
 
 class Trying:
-    """Goes on after an error of alloop's, and logs it unless it is the one that it logged before."""
+    """Goes on after an error of alloop's or of the disk, and logs it unless it is the one that it logged before."""
 
     def __init__(self) -> None:
         self._told: dict[str, str] = {}
@@ -57,10 +57,12 @@ class Trying:
         """Try one thing."""
         try:
             yield
-        except AlloopError as error:
-            if self._told.get(what) != str(error):
+        except (AlloopError, OSError) as error:  # a full disk has room again at some time, and the relay is still there
+            # without the name of a temporary file, which is another each time
+            cause = str(error.strerror or error) if isinstance(error, OSError) else str(error)
+            if self._told.get(what) != cause:
                 log.warning("%s", error)
-            self._told[what] = str(error)
+            self._told[what] = cause
         else:
             self._told.pop(what, None)
 

@@ -62,7 +62,7 @@ def run_deployed_cycle(
     Args:
         config: path of the project's alloop.toml.
         cycle: which cycle, when the relay starts this run; else the open one, or a new one.
-        attempt: the how-manieth run of that cycle it is then.
+        attempt: which attempt at that cycle it is then.
         card: the global concurrency limit that stands for a graphics card, where the model runs on one.
 
     Returns:

@@ -9,7 +9,7 @@ from alloop.errors import ConfigError
 from alloop.nouns import Sample
 from alloop.workspace import open_workspace
 
-PROJECT = '[project]\nname = "birds"\nlabels = ["owl"]\n[annotation]\ntool = "{tool}"\n{more}'
+PROJECT = '[project]\nname = "birds"\nlabels = ["owl", "tit"]\n[annotation]\ntool = "{tool}"\n{more}'
 KEY, TOKEN = "k" * 32, "t" * 40
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -67,6 +68,25 @@ def test_a_file_that_holds_no_time_is_named(tmp_path: Path) -> None:
         VirtualClock(tmp_path / "x", NOON).now()
 
 
-def test_it_leaves_no_other_file_behind(tmp_path: Path) -> None:
+def test_it_leaves_no_other_file_behind_but_its_lock(tmp_path: Path) -> None:
     VirtualClock(tmp_path / "x", NOON).sleep(1)
-    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+    assert {file.name for file in tmp_path.iterdir()} == {"x", ".x.lock"}
+
+
+def test_of_sleepers_in_several_threads_nobody_loses_time(tmp_path: Path) -> None:
+    clock = VirtualClock(tmp_path / "x", NOON)
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(clock.sleep, [1.0] * 100)) == [None] * 100
+    assert clock.now() == NOON + timedelta(seconds=100)
+
+
+def test_of_sleepers_in_several_processes_nobody_loses_time(tmp_path: Path) -> None:
+    program = (
+        "import sys; from datetime import datetime; from pathlib import Path; from alloop.clock import VirtualClock;"
+        "clock = VirtualClock(Path(sys.argv[1]), datetime.fromisoformat(sys.argv[2]));"
+        "[clock.sleep(1) for _ in range(100)]"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "x"), NOON.isoformat()]
+    sleepers = [subprocess.Popen(command) for _ in range(2)]
+    assert [sleeper.wait(timeout=60) for sleeper in sleepers] == [0, 0]
+    assert VirtualClock(tmp_path / "x", NOON).now() == NOON + timedelta(seconds=200)

@@ -59,7 +59,53 @@ def test_a_list_in_the_environment_is_json(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_list_that_is_no_json_is_refused_with_an_example(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOOP_LOOP__LADDER", "margin")
-    assert """write a list as JSON, such as ALLOOP_LOOP__LADDER='["margin"]'""" in refusal(tmp_path)
+    assert refusal(tmp_path) == (
+        "ALLOOP_LOOP__LADDER is 'margin', which is no list; write a list as JSON, such as "
+        """ALLOOP_LOOP__LADDER='["margin"]'"""
+    )
+
+
+def test_a_table_in_the_environment_that_is_no_json_is_named_without_its_text(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOOP_LEDGER", f"postgresql://user:{SECRET}@host/db")
+    assert refusal(tmp_path) == (
+        "ALLOOP_LEDGER is no table; write its keys one by one, such as ALLOOP_LEDGER__KEY, or as JSON"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "told"),
+    [
+        ("ALLOOP_LOOP__BATCH", "many", "ALLOOP_LOOP__BATCH: 'loop.batch' is 'many'; write a whole number"),
+        ("alloop_loop__batch", "0", "ALLOOP_LOOP__BATCH: 'loop.batch' is '0'; write a number of at least 1"),
+        ("ALLOOP_SLA", '{"cycle_hours": -1}', "ALLOOP_SLA: 'sla.cycle_hours' is -1; write a number above 0"),
+        ("ALLOOP_PROJECT__LABELS", "[1]", "ALLOOP_PROJECT__LABELS: 'project.labels.0' is 1; write a text in quotes"),
+    ],
+)
+def test_a_wrong_value_in_the_environment_is_not_blamed_on_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, text: str, told: str
+) -> None:
+    monkeypatch.setenv(name, text)
+    assert refusal(tmp_path) == told
+
+
+def test_a_wrong_value_in_the_file_is_not_blamed_on_a_table_in_the_environment_that_lacks_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOOP_SLA", '{"degrade": true}')
+    told = refusal(tmp_path, "[sla]\ncycle_hours = -1\n")
+    assert told == f"{tmp_path / 'alloop.toml'}: 'sla.cycle_hours' is -1; write a number above 0"
+
+
+def test_a_table_that_is_wrong_as_a_whole_names_the_variables_that_change_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLOOP_ANNOTATION__OVERLAP", "9")
+    told = refusal(tmp_path, "[annotation]\ntool = 'simulated'\noverlap_share = 0.5\n")
+    assert told.startswith(
+        f"{tmp_path / 'alloop.toml'} with ALLOOP_ANNOTATION__OVERLAP: 'annotation' is wrong: overlap"
+    )
 
 
 def test_a_section_that_only_the_environment_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -73,7 +119,7 @@ def test_a_section_that_only_the_environment_knows_is_refused(tmp_path: Path, mo
 def test_a_key_that_only_the_environment_knows_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ALLOOP_LEDGER__ULR", f"postgresql://user:{SECRET}@host/db")
     told = refusal(tmp_path)
-    assert "unknown key 'ledger.ulr'; did you mean 'url'?" in told
+    assert told == "ALLOOP_LEDGER__ULR: unknown key 'ledger.ulr'; did you mean 'url'?"
     assert SECRET not in told
 
 
@@ -118,16 +164,34 @@ def test_nothing_changes_once_it_is_loaded(tmp_path: Path) -> None:
             "unknown key 'annotation.simulated.error_rat'; did you mean 'error_rate'?",
         ),
         ("[sla]\nzzz = 3", "unknown key 'sla.zzz'; known are cycle_hours, stage_hours"),
-        ("[loop]\nbatch = 0", "'loop.batch' is 0: Input should be greater than or equal to 1"),
-        ("[loop]\nbatch = 'many'", "'loop.batch' is 'many': Input should be a valid integer"),
-        ("[loop]\nladder = []", "'loop.ladder' is []: "),
-        ("[loop]\ncontrol_share = 1", "'loop.control_share' is 1: Input should be less than 1"),
+        ("[loop]\nbatch = 0", "'loop.batch' is 0; write a number of at least 1"),
+        ("[loop]\nbatch = 'many'", "'loop.batch' is 'many'; write a whole number"),
+        ("[loop]\nbatch = 2.5", "'loop.batch' is 2.5; write a whole number"),
+        (
+            "[loop]\nbatch = 'many'\nholdout = 0",
+            "write a whole number; and 'loop.holdout' is 0; write a number of at least 1",
+        ),
+        ("[loop]\nrescore_on_drift = 'maybe'", "'loop.rescore_on_drift' is 'maybe'; write true or false"),
+        ("[loop]\nladder = 'margin'", "'loop.ladder' is 'margin'; write a list such as [\"a\", \"b\"]"),
+        ("[sla]\ncycle_hours = 0", "'sla.cycle_hours' is 0; write a number above 0"),
+        ("[sla]\nquorum = 1.5", "'sla.quorum' is 1.5; write a number of at most 1"),
+        ("[annotation.folder]\npath = 3", "'annotation.folder.path' is 3; write a path in quotes"),
+        (
+            "[annotation.label_studio]\nproject = 'a'",
+            "'annotation.label_studio.project' is 'a'; write a text of at least 3 characters",
+        ),
+        (
+            "[annotators]\nhours = 'never'",
+            "'annotators' is wrong: the hours 'never' are not understood; write them like",
+        ),
+        ("[loop]\nladder = []", "'loop.ladder' is []; write a list of at least 1"),
+        ("[loop]\ncontrol_share = 1", "'loop.control_share' is 1; write a number below 1"),
         (
             "[annotation]\ntool = 'fodler'",
-            "'annotation.tool' is 'fodler': Input should be 'simulated', 'folder', 'label-studio' or 'cvat'",
+            "'annotation.tool' is 'fodler'; write 'simulated', 'folder', 'label-studio' or 'cvat'",
         ),
-        ("[switching]\nrule = 'never'", "'switching.rule' is 'never': "),
-        ("[sla.stage_hours]\nretrain = 'long'", "'sla.stage_hours.retrain' is 'long': Input should be a valid number"),
+        ("[switching]\nrule = 'never'", "'switching.rule' is 'never'; write 'evidence', 'strict' or 'off'"),
+        ("[sla.stage_hours]\nretrain = 'long'", "'sla.stage_hours.retrain' is 'long'; write a number"),
         ("x = = 3", "is not valid TOML: Invalid value (at line 4, column 5); mend that line"),
     ],
 )
@@ -138,11 +202,28 @@ def test_a_mistake_is_one_sentence_with_the_value(tmp_path: Path, more: str, tol
 @pytest.mark.parametrize(
     ("least", "told"),
     [
-        ("", "'project' is missing; set it"),
-        ("[project]\nname = 'x'\n", "'project.labels' is missing; set it"),
-        ("[project]\nname = 'My Project'\nlabels = ['a']\n", "'project.name' is 'My Project': "),
-        ("[project]\nname = 'x'\nlabels = ['a', 'a']\n", "'project.labels' is ['a', 'a']: a label stands in it twice"),
-        ("[project]\nname = 'x'\nlabels = [1]\n", "'project.labels.0' is 1: Input should be a valid string"),
+        ("", "'project' is missing; write [project] with name and labels under it"),
+        ("[project]\nname = 'x'\n", '\'project.labels\' is missing; set it to a list such as ["cat", "dog"]'),
+        ("[project]\nname = 'My Project'\nlabels = ['a', 'b']\n", "begins with a letter or digit; write 'my-project'"),
+        ("[project]\nname = '!'\nlabels = ['a', 'b']\n", "'project.name' is '!': a name is made of up to 63 of a-z, "),
+        ('[project]\nname = "x\\n"\nlabels = ["a", "b"]\n', r"'project.name' is 'x\n': "),
+        ("[project]\nname = 'x'\nlabels = []\n", "'project.labels' is []: there is no label in it; write all classes"),
+        ("[project]\nname = 'x'\nlabels = 'ab'\n", "'project.labels' is 'ab'; write a list such as [\"a\", \"b\"]"),
+        (
+            "[project]\nname = 'x'\nlabels = ['cat']\n",
+            "'project.labels' is ['cat']: classify tells labels apart, so it",
+        ),
+        ("[project]\nname = 'x'\ntask = 'clasify'\nlabels = ['a']\n", "write 'classify', 'detect' or 'segment'"),
+        (
+            "[project]\nname = 'x'\ntask = ['detect']\nlabels = ['a']\n",
+            "'project.task' is ['detect']; write 'classify', ",
+        ),
+        ("project = 3\n", "'project' is a table; write [project] above its keys"),
+        (
+            "[project]\nname = 'x'\nlabels = ['a', 'a']\n",
+            "'project.labels' is ['a', 'a']: the label 'a' stands in it twice; keep one",
+        ),
+        ("[project]\nname = 'x'\nlabels = [1]\n", "'project.labels.0' is 1; write a text in quotes"),
         ("loop = 3\n" + LEAST, "'loop' is a table; write [loop] above its keys"),
         ("file = 'x'\n" + LEAST, "unknown key 'file'; known are project, ledger, "),
     ],
@@ -210,6 +291,20 @@ def test_a_password_is_in_no_error_and_not_in_what_the_doctor_says(tmp_path: Pat
 def test_a_password_beside_a_mistake_is_not_told(tmp_path: Path) -> None:
     told = refusal(tmp_path, f'[ledger]\nurl = "postgresql://user:{SECRET}@host/db"\nulr = "{SECRET}"\n')
     assert SECRET not in told
+
+
+def test_a_token_beside_a_mistake_about_its_table_is_not_told(tmp_path: Path) -> None:
+    wrong = "[annotation]\ntool = 'simulated'\noverlap_share = 1\noverlap = 9\n"
+    told = refusal(tmp_path, f"{wrong}[annotation.cvat]\ntoken = '{SECRET}'\n")
+    assert "overlap is 9 with 3 simulated annotators" in told
+    assert SECRET not in told
+    short = refusal(tmp_path, f"[annotation]\noverlap_share = 'x'\n[annotation.cvat]\ntoken = ['{SECRET}']\n")
+    assert "'annotation.cvat.token' is wrong; write a text in quotes" in short
+    assert SECRET not in short
+
+
+def test_one_label_is_enough_for_a_detector(tmp_path: Path) -> None:
+    assert load(tmp_path, least="[project]\nname = 'x'\ntask = 'detect'\nlabels = ['car']\n").project.labels == ("car",)
 
 
 def test_a_url_that_is_no_text_is_not_told(tmp_path: Path) -> None:

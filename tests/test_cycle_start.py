@@ -8,6 +8,7 @@ from alloop.cycle import diversity_select, open_cycle, push_to_annotation, retra
 from alloop.errors import ConfigError, CycleClosed, LabelsPending, PoolEmpty, PoolExhausted
 from alloop.holdout import holdout_hash
 from alloop.nouns import Lane, Split
+from alloop.workspace import open_workspace
 from tests.loop_project import Row, answer, batch_of, for_holdout, project, truly, without_labels, write_digits
 from tests.small_project import run_until_pushed
 
@@ -172,8 +173,12 @@ def test_a_pool_without_samples(tmp_path: Path) -> None:
 
 def test_a_pool_too_small_for_batch_and_holdout_opens_no_cycle(tmp_path: Path, rows: list[Row]) -> None:
     with project(tmp_path / "p", without_labels(rows[:27]), tool="folder") as ws:
-        with pytest.raises(PoolExhausted, match="7 samples remain after a holdout of 20 for a batch of 8"):
+        with pytest.raises(PoolExhausted) as error:
             open_cycle(ws)
+        assert str(error.value) == (
+            "7 samples remain after a holdout of 20 for a batch of 8; add images with 'alloop pool add', or lower "
+            "loop.holdout or loop.start until both fit into 27 images"
+        )
         assert ws.ledger.cycles.all() == ()
         assert ws.ledger.samples.counts()[Split.POOL] == 27
 
@@ -182,6 +187,48 @@ def test_a_pool_that_is_just_large_enough(tmp_path: Path, rows: list[Row]) -> No
     with project(tmp_path / "p", without_labels(rows[:28]), tool="folder") as ws:
         assert len(batch_of(ws, run_until_pushed(ws)).items) == 28
         assert ws.ledger.samples.counts()["unlabelled"] == 0
+
+
+def test_where_no_holdout_is_drawn_it_is_not_blamed(tmp_path: Path, rows: list[Row]) -> None:
+    few = for_holdout(rows[:30]) + without_labels(rows[30:35])
+    told = r"5 samples remain for a batch of 8; .*, or lower loop\.start$"
+    with project(tmp_path / "p", few, tool="folder") as ws, pytest.raises(PoolExhausted, match=told):
+        open_cycle(ws)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_first_batch_is_no_larger_than_what_the_holdout_leaves(tmp_path: Path, rows: list[Row], seed: int) -> None:
+    known = rows[:25] + without_labels(rows[25:75])
+    with project(tmp_path / "p", known, tool="folder", seed=seed, loop="") as made:
+        file = made.config.file
+    file.write_text(file.read_text().replace("start = 8", "start = 65").replace("holdout = 20", "holdout = 30"))
+    with open_workspace(file) as ws:
+        run_until_pushed(ws)
+        drawn = {sample.id for sample in ws.ledger.holdout.all()}
+        left = 50 - sum(item.lane is Lane.HOLDOUT for item in batch_of(ws, 0).items)
+        assert len(drawn) == 30
+        assert ws.ledger.cycles.get(0).nominal == left < 40, "40 are what 65 need beside 25 labels"
+        answer(ws, 0, truly(rows))
+        assert walk(ws, 0, wait=False).cycle == 0
+
+
+def test_labels_that_the_holdout_takes_do_not_make_the_first_batch_smaller(tmp_path: Path, rows: list[Row]) -> None:
+    with project(tmp_path / "p", rows[:25] + without_labels(rows[25:]), tool="folder") as made:
+        file = made.config.file
+    file.write_text(file.read_text().replace("start = 8", "start = 30"))
+    with open_workspace(file) as ws:
+        run_until_pushed(ws)
+        kept = 25 - sum(sample.truth is not None for sample in ws.ledger.holdout.all())
+        assert kept < 25
+        assert kept + ws.ledger.cycles.get(0).nominal == 30
+
+
+def test_groups_too_large_for_the_holdout_open_no_cycle(tmp_path: Path, rows: list[Row]) -> None:
+    clips = [(uri, "", f"clip-{number // 40}", split) for number, (uri, _, _, split) in enumerate(rows)]
+    with project(tmp_path / "p", clips, tool="folder") as ws:
+        with pytest.raises(PoolExhausted, match="the smallest group has 40 samples"):
+            open_cycle(ws)
+        assert ws.ledger.cycles.all() == ()
 
 
 def test_a_model_that_cannot_be_made_is_told_before_people_have_worked(tmp_path: Path, rows: list[Row]) -> None:

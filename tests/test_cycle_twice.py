@@ -111,9 +111,18 @@ def test_who_finds_a_step_held_waits_says_for_whom_and_goes_on(tmp_path: Path, r
         patiently(score_pool, ws.telling(lambda what, *_: told.append(what)), cycle)
         assert ws.ledger.steps.facts(cycle, "score_pool")["samples"] == 80
         assert told[0] == (
-            f"cycle 0: waiting, since score_pool of cycle 0 is being done by process {os.getpid()} on "
-            f"{os.uname().nodename}; wait for it, or stop it"
+            f"cycle 0: waiting here, because score_pool of cycle 0 is being done by process {os.getpid()} on "
+            f"{os.uname().nodename}"
         )
+
+
+def test_who_waits_for_long_says_so_once(tmp_path: Path, rows: list[Row], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("alloop.cycle.LOOK_AGAIN_S", 0.2)
+    with project(tmp_path / "p", rows) as ws:
+        cycle, told = open_cycle(ws), list[str]()
+        ws.ledger.steps.begin(cycle, "score_pool", lease_s=1.0)
+        patiently(score_pool, ws.telling(lambda what, *_: told.append(what)), cycle)
+        assert len([what for what in told if "waiting" in what]) == 1
 
 
 def test_a_single_step_does_not_wait(tmp_path: Path, rows: list[Row]) -> None:

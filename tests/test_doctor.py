@@ -56,7 +56,7 @@ def test_it_tells_what_it_saw(ws: Workspace) -> None:
     assert seen["configuration"] == str(ws.config.file)
     assert seen["ledger"].startswith(f"sqlite:///{ws.config.root / 'ledger.db'} is of this version, 0")
     assert seen["pool"] == "80 samples, 30 unlabelled, 0 set aside"
-    assert seen["images"] == "20 of them open"
+    assert seen["images"] == "30 of the holdout, 20 others open"
     assert seen["model"] == "champion v1 loads and is the file that was registered"
     assert seen["files"] == "3 model files have the hashes that were registered"
     assert seen["tool"] == "simulated answers"
@@ -68,7 +68,7 @@ def test_it_tells_what_it_saw(ws: Workspace) -> None:
     assert seen["webhook"] == "no service is configured; answers are noticed every 3600 s"
     assert seen["prelabels"] == "no open task shows any"
     assert seen["clocks"] == "there is no other clock to compare this machine's with"
-    assert seen["compute"].endswith(" threads")
+    assert seen["compute"].endswith((" thread", " threads"))
     assert seen["prefect"].endswith("no PREFECT_API_URL is set, so a server is started when one is needed")
 
 
@@ -125,6 +125,40 @@ def test_images_that_are_not_where_they_were(ws: Workspace) -> None:
     assert "cannot be read" in says
     assert "check the path" in says
     assert others == []
+
+
+def look_at_images(ws: Workspace) -> str:
+    (said,) = (finding.says for finding in diagnose(ws.config.file) if finding.what == "images")
+    return said
+
+
+def test_every_image_of_the_open_batch_is_opened(ws: Workspace) -> None:
+    cycle = run_until_pushed(ws)
+    size = len(ws.ledger.batches.get(cycle).items)
+    assert look_at_images(ws) == f"{size} of the open batch, 30 of the holdout, 20 others open"
+    Path(ws.ledger.batches.get(cycle).items[-1].sample.uri).unlink()
+    told = look_at_images(ws)
+    assert told.startswith(f"images do not open, 1 of {size} of the open batch")
+    assert "cannot be read" in told
+
+
+def test_every_image_of_the_holdout_is_opened(ws: Workspace) -> None:
+    Path(ws.ledger.holdout.all()[-1].uri).unlink()
+    assert look_at_images(ws).startswith("images do not open, 1 of 30 of the holdout; the first: ")
+
+
+def test_a_holdout_that_is_too_large_for_a_look_is_looked_at_in_part(
+    ws: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(doctor, "AT_ONCE", 7)
+    assert look_at_images(ws).startswith("7 of the holdout, ")
+
+
+def test_others_are_opened_in_the_next_cycle(ws: Workspace) -> None:
+    first = doctor._others(ws, ws.dice(2, "doctor"))
+    assert first == doctor._others(ws, ws.dice(2, "doctor"))
+    assert len(first) == 20
+    assert first != doctor._others(ws, ws.dice(3, "doctor"))
 
 
 def test_a_champion_that_was_changed(ws: Workspace) -> None:
@@ -187,13 +221,13 @@ def test_a_full_disk(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_a_folder_that_nobody_can_write_to(tmp_path: Path) -> None:
     (tmp_path / "alloop.toml").write_text(
-        '[project]\nname = "x"\nlabels = ["a"]\n[ledger]\nurl = "sqlite:////proc/x.db"\n'
+        '[project]\nname = "x"\nlabels = ["a", "b"]\n[ledger]\nurl = "sqlite:////proc/x.db"\n'
     )
     assert "does not open" in faults(tmp_path)["configuration"]
 
 
 def test_a_file_where_the_folder_of_the_state_should_be(tmp_path: Path) -> None:
-    (tmp_path / "alloop.toml").write_text('[project]\nname = "x"\nlabels = ["a"]\n')
+    (tmp_path / "alloop.toml").write_text('[project]\nname = "x"\nlabels = ["a", "b"]\n')
     (tmp_path / ".alloop").write_text("")
     assert "File exists" in faults(tmp_path)["configuration"]
 
@@ -212,7 +246,7 @@ def free_port() -> int:
 def with_service(folder: Path, port: int, *, secret: str = SECRET, ledger: str = "ledger.db") -> Path:
     folder.mkdir(exist_ok=True)
     (folder / "alloop.toml").write_text(
-        f'[project]\nname = "birds"\nlabels = ["cat"]\n[ledger]\nurl = "sqlite:///{ledger}"\n'
+        f'[project]\nname = "birds"\nlabels = ["cat", "dog"]\n[ledger]\nurl = "sqlite:///{ledger}"\n'
         f'[service]\nport = {port}\nwebhook_secret = "{secret}"\nsigning_key = "{KEY}"\n'
     )
     return folder / "alloop.toml"
@@ -298,7 +332,7 @@ def test_no_secret_is_told(tmp_path: Path) -> None:
     config.write_text(config.read_text() + '[notify]\nwebhook_url = "https://me:hidden-word@example.org/x"\n')
     with serving(config, port):
         told = " ".join(finding.says for finding in diagnose(config))
-    assert "announcements go to the log and 1 other channels" in told
+    assert "announcements go to the log and 1 other channel" in told
     for secret in (SECRET, KEY, "hidden-word"):
         assert secret not in told
 
@@ -329,7 +363,7 @@ def somebody(status: int = 200, *, ahead_s: float = 0.0) -> Iterator[int]:
 
 @pytest.fixture
 def config(tmp_path: Path) -> Path:
-    (tmp_path / "alloop.toml").write_text('[project]\nname = "birds"\nlabels = ["cat"]\n')
+    (tmp_path / "alloop.toml").write_text('[project]\nname = "birds"\nlabels = ["cat", "dog"]\n')
     return tmp_path / "alloop.toml"
 
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from alloop.metrics import (
     judge,
     lift,
     macro_recall,
+    only,
     read_results,
     results,
     should_promote,
@@ -269,6 +271,16 @@ def test_results_come_back_from_their_file(tmp_path: Path) -> None:
     assert [file.name for file in path.parent.iterdir()] == ["v1.parquet"]
 
 
+def test_results_are_on_the_disk_before_their_file_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_results(answers([1], groups=[0]), tmp_path / "v1.parquet")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("confidences", [(0.9, 0, 0.3), (0, 0)])
 @pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
 def test_results_of_a_detector_come_back_from_their_file(
@@ -283,3 +295,42 @@ def test_results_of_a_detector_come_back_from_their_file(
     for name in ("groups", "targets", "image", "class_index", "confidence", "hits"):
         assert np.array_equal(getattr(again, name), getattr(found, name))
         assert getattr(again, name).dtype == getattr(found, name).dtype
+
+
+# On some of the samples
+
+
+def test_what_is_left_is_as_if_the_rest_had_never_been_measured() -> None:
+    found = only(answers([1, 0, 1, 1], groups=[0, 0, 1, 2], ids="abcd"), ["a", "c", "d"])
+    assert isinstance(found, ClassResults)
+    assert (found.ids, found.groups.tolist(), found.correct.tolist()) == (("a", "c", "d"), [0, 1, 2], [1, 1, 1])
+
+
+def test_groups_that_are_gone_are_not_drawn() -> None:
+    found = only(answers([1, 0, 1], groups=[0, 1, 2], ids="abc"), "ac")
+    assert found.groups.tolist() == [0, 1]
+    assert interval(found, rng()) == interval(answers([1, 1]), rng())
+
+
+def test_all_of_them_are_the_same_results() -> None:
+    found = mixed(3, 1)
+    assert only(found, found.ids) is found
+
+
+@pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
+@given(
+    confidences=st.lists(st.sampled_from([0, 0.25, 0.5, 0.75]), min_size=2, max_size=8),
+    dice=st.randoms(use_true_random=False),
+)
+def test_detections_in_what_is_left_stay_with_their_images(task: Task, confidences: list[float], dice: Random) -> None:
+    kept = sorted(dice.sample(range(len(confidences)), k=dice.randint(1, len(confidences))))
+    left = only(boxed(*confidences, task=task), {f"id{n}" for n in kept})
+    alone = boxed(*[confidences[n] for n in kept], task=task)
+    assert isinstance(left, DetectionResults)
+    assert isinstance(alone, DetectionResults)
+    assert left.ids == tuple(f"id{n}" for n in kept)
+    for name in ("groups", "targets", "class_index", "confidence", "hits"):
+        assert np.array_equal(getattr(left, name), getattr(alone, name))
+    assert sorted(zip(left.image, left.confidence, strict=True)) == sorted(
+        zip(alone.image, alone.confidence, strict=True)
+    )

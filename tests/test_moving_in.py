@@ -30,6 +30,7 @@ kind = "tests.small_project:nearest_centroid"
 [annotation.label_studio]
 url = "http://fake"
 token = "{token}"
+{root}
 {more}
 """
 CHOICES = """<View><Image name="img" value="$image"/><Choices name="kind" toName="img">
@@ -65,10 +66,11 @@ class House:
     def __init__(self, folder, fake):
         self.folder, self.fake = folder, fake
 
-    def build(self, config=CHOICES, *, task="classify", more="", title="Old"):
-        (self.folder / "alloop.toml").write_text(TOML.format(task=task, token=TOKEN, more=more))
+    def build(self, config=CHOICES, *, task="classify", more="", local_root=".."):
+        root = f"local_root = '{local_root}'" if local_root else ""
+        (self.folder / "alloop.toml").write_text(TOML.format(task=task, token=TOKEN, root=root, more=more))
         with self.fake.client() as client:
-            body = {"title": title, "label_config": config}
+            body = {"title": "Old", "label_config": config}
             self.project = client.post("/api/projects/", json=body).json()["id"]
         return self
 
@@ -237,8 +239,8 @@ def test_images_inside_their_tasks_become_files_of_the_project(house):
     assert house.move().startswith("0 added, 1 known")
 
 
-def test_images_on_label_studios_disk_are_read_from_there(house, picture, tmp_path):
-    house.build(more=f'local_root = "{tmp_path}"')
+def test_images_on_label_studios_disk_are_read_from_there(house, picture):
+    house.build()
     picture(7)
     house.add("/data/local-files/?d=images/7.png", said("cat"))
     house.add("http://fake/data/local-files/?d=images%2F8.png", said("dog"))
@@ -248,7 +250,7 @@ def test_images_on_label_studios_disk_are_read_from_there(house, picture, tmp_pa
 
 
 def test_images_on_label_studios_disk_need_to_be_told_where_that_is(house):
-    house.build()
+    house.build(local_root=None)
     house.add("/data/local-files/?d=images/7.png")
     with pytest.raises(ConfigError, match=r"set \[annotation\.label_studio\] local_root"):
         house.source()
@@ -262,14 +264,15 @@ def test_images_on_label_studios_disk_need_to_be_told_where_that_is(house):
         ("data:image/png;base64,???", "no image in base64"),
         ("data:text/html,<p>", "no image in base64"),
         ("7.png", "no address that can be read from here"),
+        ("/etc/hostname", "leads out of"),
         ("/data/elsewhere/7.png", "no address that can be read from here"),
         ("", "names no image"),
         (None, "names no image"),
         (["a.png", "b.png"], "names no image"),
     ],
 )
-def test_what_names_no_image_is_set_aside(house, picture, tmp_path, place, reason):
-    house.build(more=f'local_root = "{tmp_path}"')
+def test_what_names_no_image_is_set_aside(house, picture, place, reason):
+    house.build()
     number = house.add(place, said("cat"))
     house.add(picture(1))
     told = house.move()
@@ -278,11 +281,18 @@ def test_what_names_no_image_is_set_aside(house, picture, tmp_path, place, reaso
     assert reason in told
 
 
+def test_hosts_of_an_inner_network_can_be_allowed(house):
+    house.build(more="image_hosts = ['10.0.0.5']")
+    house.add("http://10.0.0.5:9000/a.png")
+    house.add("http://10.0.0.6:9000/b.png")
+    assert [row.uri for row in house.source().rows()] == ["http://10.0.0.5:9000/a.png"]
+
+
 def test_addresses_on_the_web_stay_what_they_are(house):
     house.build()
-    house.add("https://images.example/a.png", said("cat"))
+    house.add("https://93.184.216.34/a.png", said("cat"))
     house.add("s3://bucket/b.png")
-    assert [row.uri for row in house.source().rows()] == ["https://images.example/a.png", "s3://bucket/b.png"]
+    assert [row.uri for row in house.source().rows()] == ["https://93.184.216.34/a.png", "s3://bucket/b.png"]
 
 
 def test_a_project_that_asks_something_else_is_refused(house):

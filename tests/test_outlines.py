@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis.extra.numpy import array_shapes, arrays
 from skimage.draw import polygon2mask
 
@@ -21,7 +21,6 @@ def overlap(one, other):
     return (one & other).sum() / (one | other).sum()
 
 
-@settings(deadline=None)  # the first outline imports scikit-image
 @given(masks.filter(np.any))
 def test_an_outline_covers_what_is_painted(mask):
     assert overlap(filled(outline(mask), mask.shape), mask) > 0.9

@@ -8,9 +8,9 @@ import pytest
 from pydantic import SecretStr
 from sqlalchemy import func, select
 
+from alloop.annotation.form import Form
 from alloop.annotation.label_studio import LabelStudioTool
 from alloop.annotation.label_studio_client import Server
-from alloop.annotation.label_studio_results import Form
 from alloop.cycle import (
     diversity_select,
     holdout_eval,

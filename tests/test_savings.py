@@ -75,13 +75,23 @@ def test_each_seed_is_compared_with_its_own_reference() -> None:
 
 
 def test_the_interval_over_seeds_is_students() -> None:
-    found = estimate([0.1, 0.2, 0.3])
-    assert found.mean == pytest.approx(0.2)
-    assert found.interval == pytest.approx((0.2 - 4.3027 * 0.1 / 3**0.5, 0.2 + 4.3027 * 0.1 / 3**0.5), rel=1e-4)
+    found = estimate([0.1, 0.2, 0.3, 0.4, 0.5])
+    assert found.mean == pytest.approx(0.3)
+    doubt = 2.7764 * (0.025 / 5) ** 0.5
+    assert found.interval == pytest.approx((0.3 - doubt, 0.3 + doubt), rel=1e-4)
 
 
-def test_one_seed_has_no_interval() -> None:
-    assert estimate([0.3]) == Estimate(0.3, None)
+@pytest.mark.parametrize("seeds", [1, 2, 4])
+def test_few_seeds_have_no_interval(seeds: int) -> None:
+    assert estimate([0.25] * seeds) == Estimate(0.25, None)
+
+
+def test_nobody_saves_more_than_all_labels() -> None:
+    values = (0.99, 0.2, 0.95, 0.97, 0.98)
+    mean, interval = estimate(values).mean, estimate(values).interval
+    assert interval is not None
+    assert interval[1] > 1
+    assert Saving(values, (True,) * 5).mean == Estimate(mean, (interval[0], 1.0))
 
 
 def test_the_height_difference_is_in_points() -> None:
@@ -112,22 +122,22 @@ def judge(values: tuple[float, ...], *, dedup: tuple[float, ...], height: tuple[
 
 
 def test_a_saving_beyond_doubt_is_stated() -> None:
-    said = judge((0.5, 0.52, 0.54), dedup=(0.2, 0.21, 0.22), height=(1, 2))
-    assert said.startswith("On pets 'auto' saved 52% [47%, 57%] of random's labels (worst seed 50%; 3 of 3 seeds")
+    said = judge((0.5, 0.51, 0.52, 0.53, 0.54), dedup=(0.19, 0.2, 0.21, 0.22, 0.23), height=(1, 2))
+    assert said.startswith("On pets 'auto' saved 52% [50%, 54%] of random's labels (worst seed 50%; 5 of 5 seeds")
     assert said.endswith("and 21% [19%, 23%] of those of de-duplicated random.")
 
 
 def test_an_interval_around_nothing_is_no_saving() -> None:
-    assert judge((-0.2, 0.1, 0.3), dedup=(0, 0, 0), height=(-1, 1)).startswith("No reliable saving on pets")
+    assert judge((-0.2, 0.1, 0.3, 0, 0), dedup=(0,) * 5, height=(-1, 1)).startswith("No reliable saving on pets")
 
 
 def test_a_saving_against_random_alone_says_so() -> None:
-    said = judge((0.5, 0.52, 0.54), dedup=(-0.1, 0.0, 0.2), height=(1, 2))
+    said = judge((0.5, 0.52, 0.54, 0.5, 0.5), dedup=(-0.1, 0.0, 0.2, 0, 0), height=(1, 2))
     assert "nothing reliable against de-duplicated random" in said
 
 
 def test_a_curve_under_randoms_is_mentioned() -> None:
-    said = judge((-0.2, 0.1, 0.3), dedup=(0, 0, 0), height=(-2, -1))
+    said = judge((-0.2, 0.1, 0.3, 0, 0), dedup=(0,) * 5, height=(-2, -1))
     assert said.endswith("while its curve as a whole lies 1.5 points under random's.")
 
 
@@ -135,9 +145,16 @@ def test_one_seed_proves_nothing() -> None:
     assert judge((0.9,), dedup=(0.9,), height=(1, 2)).startswith("One seed shows nothing reliable on pets")
 
 
+def test_two_seeds_are_too_few_for_an_interval() -> None:
+    assert judge((0.3, 0.45), dedup=(0.2, 0.2), height=(1, 2)) == (
+        "2 seeds are too few for an interval on pets: 'auto' saved 38% in the mean and 30% in the worst; run 5 or more, "
+        "ten are better."
+    )
+
+
 def test_the_best_of_many_needs_a_wider_interval() -> None:
-    values = (0.05, 0.2, 0.3, 0.15)
+    values = (0.02, 0.2, 0.3, 0.15, 0.1)
     assert estimate(values).is_above_zero
-    many = {f"s{number}": Saving(values, (True,) * 4) for number in range(12)}
+    many = {f"s{number}": Saving(values, (True,) * 5) for number in range(12)}
     heights = {name: Estimate(0, (-1, 1)) for name in many}
     assert verdict(many, {}, heights, dataset="pets").startswith("No reliable saving on pets: the best of 12")

@@ -250,3 +250,21 @@ def test_only_so_many_of_a_shortlist_are_dim(tmp_path: Path) -> None:
     files = write(tmp_path, see, shard(*names[:11]), shard(*names[11:]))
     top = shortlist([(file.path, file.sha256) for file in files], 6, dice(0), dim=Dim(0.05, 2))
     assert top.ids == ("s19", "s18", "s17", "s16", "s14", "s12")
+
+
+def test_a_scorer_leaves_the_half_written_file_of_another_alone(tmp_path: Path) -> None:
+    scorer = Scorer({"s0": 0.5})
+    (file,) = write(tmp_path, scorer, shard("s0"))
+    file.path.rename(file.path.with_suffix(".tmp"))  # another process is about to name its own
+    (again,) = write(tmp_path, scorer, shard("s0"))
+    assert file.path.with_suffix(".tmp").read_bytes() == again.path.read_bytes()
+
+
+def test_a_score_file_is_on_the_disk_before_it_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(OSError, match="No space left"):
+        write(tmp_path, Scorer({"s0": 0.5}), shard("s0"))
+    assert list(tmp_path.iterdir()) == []

@@ -51,7 +51,11 @@ def test_a_table_fits_its_terminal(summary: Summary, columns: int) -> None:
 def test_a_narrow_terminal_does_without_the_unclear_answers(summary: Summary) -> None:
     assert "unclear" in shown(summary, 100)[0]
     assert "unclear" not in shown(summary, 80)[0]
-    assert shown(summary, 80)[0].endswith("decision h / 48")
+    assert shown(summary, 80)[0].endswith("decision  h/48")
+
+
+def test_the_heads_of_the_last_columns_stand_apart(summary: Summary) -> None:
+    assert shown(summary, 100)[0].endswith("decision  unclear  h/48")
 
 
 def shown(summary: Summary, columns: int) -> list[str]:

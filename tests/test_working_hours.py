@@ -107,7 +107,7 @@ def test_what_is_not_understood_is_refused(hours: str, zone: str, told: str) -> 
     [("hours = 'Mon-Fri 9-17'", "'Mon-Fri 9-17' are not understood"), ("time_zone = 'Mars'", "no time zone 'Mars'")],
 )
 def test_alloop_toml_says_where_hours_are_wrong(tmp_path: Path, written: str, told: str) -> None:
-    (tmp_path / "alloop.toml").write_text(f'[project]\nname = "x"\nlabels = ["a"]\n[annotators]\n{written}\n')
+    (tmp_path / "alloop.toml").write_text(f'[project]\nname = "x"\nlabels = ["a", "b"]\n[annotators]\n{written}\n')
     with pytest.raises(ConfigError) as error:
         load_config(tmp_path)
     assert told in str(error.value)

@@ -62,16 +62,11 @@ def draw_spread(
     bound = np.array(start, dtype=np.float32)
     drawn: list[int] = []
     while len(drawn) < n:
-        known = len(bound) > 0 and bool(np.isfinite(bound).all())
-        heap = np.cumsum(weights * bound if known else weights, dtype=np.float64)
-        if not len(heap) or not heap[-1] > 0:
+        rows = _draw_round(weights, bound, rng, trials=trials)
+        if not len(rows):
             break
-        # While nothing is known every bound is infinite, and one row is all that can be drawn by it.
-        count = min(ROUND * trials, max(trials, ROUND_FLOATS // len(bound))) if known else 1
-        rows = _draw(heap, rng.random(count))
-        before = bound[rows]
         away = distances(rows, slice(None))
-        kept = _still_far(rows, before, bound, rng.random(count))
+        kept = _still_far(rows, bound[rows], bound, rng.random(len(rows)))
         for trial in _in_groups(kept, trials):
             best = trial[0] if len(trial) == 1 else trial[_nearest_to_all(away[trial], bound, weights)]
             np.minimum(bound, away[best], out=bound)
@@ -80,6 +75,17 @@ def draw_spread(
             if len(drawn) == n:
                 break
     return np.array(drawn, dtype=np.int64)
+
+
+def _draw_round(weights: Floats, bound: Floats, rng: np.random.Generator, *, trials: int) -> Integers:
+    """Rows drawn by weight x bound, one of them possibly more than once; none when nothing is left to draw."""
+    known = len(bound) > 0 and bool(np.isfinite(bound).all())
+    heap = np.cumsum(weights * bound if known else weights, dtype=np.float64)
+    if not len(heap) or not heap[-1] > 0:
+        return np.empty(0, dtype=np.int64)
+    # While nothing is known every bound is infinite, and one row is all that can be drawn by it.
+    count = min(ROUND * trials, max(trials, ROUND_FLOATS // len(bound))) if known else 1
+    return _draw(heap, rng.random(count))
 
 
 def _draw(heap: np.typing.NDArray[np.float64], luck: np.typing.NDArray[np.float64]) -> Integers:

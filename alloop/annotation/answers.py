@@ -10,7 +10,7 @@ from typing import Any
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Outcome, Task
 
-__all__ = ["Answer", "Form", "read_answers"]
+__all__ = ["Answer", "Sheet", "read_answers"]
 
 PREFIX = 12
 """As many characters of a sample id are enough to name it."""
@@ -19,6 +19,10 @@ BOX_KEYS = ("label", "x0", "y0", "x1", "y1")
 OUTCOMES = (Outcome.LABELLED, Outcome.UNCLEAR, Outcome.SKIPPED, Outcome.REJECTED)
 DISTANT = 1e9
 """No lead time in seconds and no coordinate in pixels reaches this."""
+DISTANT_YEAR = 9999
+"""Nor does a date: the moment after the last one of that year cannot be written."""
+STILL_WRITING_S = 10.0
+"""A program that writes a line goes on within this time."""
 
 
 @dataclass(frozen=True)
@@ -33,8 +37,8 @@ class Answer:
     updated_at: datetime | None
 
 
-class Form:
-    """What may be answered: the task, its label set, and the samples of one batch {task ref: sample id}.
+class Sheet:
+    """What may be answered in one batch: the task, its label set, and the samples of one batch {task ref: sample id}.
 
     Answers to the samples in `named` must say who gives them. `size_of` gives the (width, height) in pixels of a sample's image, None when it is not known.
     """
@@ -52,8 +56,13 @@ class Form:
         self.labels = labels
         self.named = named
         self.size_of = size_of
+        self._refs = {sample: ref for ref, sample in samples.items()}
         self._names = dict(samples) | {sample: sample for sample in samples.values()}
         self._ids = sorted(samples.values())
+
+    def ref_of(self, sample_id: str) -> str:
+        """The task ref of a sample of this batch."""
+        return self._refs[sample_id]
 
     def sample_id(self, name: str) -> str:
         """The sample called `name`: its ref, its id, or the first 12 or more characters of the id; BadLabel if none."""
@@ -72,10 +81,11 @@ class Unreadable(BadLabel):
     """A line that is no JSON object; as the last line it may be half-written."""
 
 
-def read_answers(raw: bytes, form: Form) -> tuple[list[Answer], list[tuple[int, str]]]:
+def read_answers(raw: bytes, sheet: Sheet, *, age_s: float) -> tuple[list[Answer], list[tuple[int, str]]]:
     """The good lines of `raw` in their order, and (line number, reason) of the others.
 
-    An unreadable last line without its newline is still being written: it is in neither.
+    An unreadable last line without its newline is still being written, and in neither, until the file has not been changed
+    for more than `STILL_WRITING_S`: `age_s` is how long that is.
     """
     answers, refused = [], []
     lines = raw.removeprefix(b"\xef\xbb\xbf").split(b"\n")
@@ -83,9 +93,9 @@ def read_answers(raw: bytes, form: Form) -> tuple[list[Answer], list[tuple[int, 
         if not line.strip():
             continue
         try:
-            answers.append(_answer(_fields(line), form))
+            answers.append(_answer(_fields(line), sheet))
         except BadLabel as error:
-            if number < len(lines) or not isinstance(error, Unreadable):
+            if number < len(lines) or not isinstance(error, Unreadable) or age_s > STILL_WRITING_S:
                 refused.append((number, str(error)))
     return answers, refused
 
@@ -100,17 +110,17 @@ def _fields(line: bytes) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if value is not None}
 
 
-def _answer(fields: dict[str, Any], form: Form) -> Answer:
+def _answer(fields: dict[str, Any], sheet: Sheet) -> Answer:
     _check_keys(fields, ANSWER_KEYS, needed=("sample",))
-    sample = form.sample_id(_text(fields, "sample"))
-    if "annotator" not in fields and sample in form.named:
+    sample = sheet.sample_id(_text(fields, "sample"))
+    if "annotator" not in fields and sample in sheet.named:
         raise BadLabel(f'sample {_show(fields["sample"])} is for several people; add your name as "annotator"')
     outcome = _outcome(fields)
     return Answer(
         sample_id=sample,
         annotator=_text({"annotator": "folder"} | fields, "annotator"),
         outcome=outcome,
-        content=_content(fields, form, sample) if outcome is Outcome.LABELLED else None,
+        content=_content(fields, sheet, sample) if outcome is Outcome.LABELLED else None,
         lead_time_s=_number(fields, "lead_time_s") if "lead_time_s" in fields else None,
         updated_at=_time(fields["updated_at"]) if "updated_at" in fields else None,
     )
@@ -125,31 +135,31 @@ def _outcome(fields: dict[str, Any]) -> Outcome:
     return Outcome(stated)
 
 
-def _content(fields: dict[str, Any], form: Form, sample: str) -> Content:
-    wanted, unwanted = ("label", "boxes") if form.task is Task.CLASSIFY else ("boxes", "label")
+def _content(fields: dict[str, Any], sheet: Sheet, sample: str) -> Content:
+    wanted, unwanted = ("label", "boxes") if sheet.task is Task.CLASSIFY else ("boxes", "label")
     if unwanted in fields:
-        raise BadLabel(f"'{unwanted}' is no answer to the task {form.task}; write '{wanted}' instead")
+        raise BadLabel(f"'{unwanted}' is no answer to the task {sheet.task}; write '{wanted}' instead")
     if wanted not in fields:
         raise BadLabel(f"there is neither '{wanted}' nor an outcome such as \"unclear\"; add one of them")
-    if form.task is Task.CLASSIFY:
-        return Content(class_name=_label(fields["label"], form.labels))
+    if sheet.task is Task.CLASSIFY:
+        return Content(class_name=_label(fields["label"], sheet.labels))
     if not isinstance(fields["boxes"], list):
         raise BadLabel(f"boxes {_show(fields['boxes'])} is not a list; write [] when nothing is to be seen")
-    return Content(boxes=tuple(_box(box, form, sample) for box in fields["boxes"]))
+    return Content(boxes=tuple(_box(box, sheet, sample) for box in fields["boxes"]))
 
 
-def _box(box: Any, form: Form, sample: str) -> Box:
+def _box(box: Any, sheet: Sheet, sample: str) -> Box:
     if not isinstance(box, dict):
         raise BadLabel(f'box {_show(box)} is not an object; write {{"label": …, "x0": …, "y0": …, "x1": …, "y1": …}}')
-    _check_keys(box, (*BOX_KEYS, "polygon") if form.task is Task.SEGMENT else BOX_KEYS, needed=BOX_KEYS)
+    _check_keys(box, (*BOX_KEYS, "polygon") if sheet.task is Task.SEGMENT else BOX_KEYS, needed=BOX_KEYS)
     x0, y0, x1, y1 = (_number(box, key) for key in BOX_KEYS[1:])
     if x1 <= x0 or y1 <= y0:
         raise BadLabel(f"box {_show(box)} has no area; x1 must be greater than x0, and y1 than y0")
     polygon = _polygon(box.get("polygon"))
-    width, height = form.size_of(sample) or (DISTANT, DISTANT)
+    width, height = sheet.size_of(sample) or (DISTANT, DISTANT)
     if any(x > width or y > height for x, y in ((x1, y1), *polygon)):
         raise BadLabel(f"box {_show(box)} reaches outside the image of {width} x {height} pixels; keep it inside")
-    return Box(_label(box["label"], form.labels), x0, y0, x1, y1, polygon)
+    return Box(_label(box["label"], sheet.labels), x0, y0, x1, y1, polygon)
 
 
 def _polygon(points: Any) -> tuple[tuple[float, float], ...]:
@@ -197,9 +207,12 @@ def _time(stated: Any) -> datetime:
     if time.tzinfo is None:
         raise BadLabel(f"updated_at {_show(stated)} has no time zone; append Z for UTC, or its offset")
     try:
-        return time.astimezone(UTC)
+        at = time.astimezone(UTC)
     except OverflowError:
-        raise BadLabel(f"updated_at {_show(stated)} is out of range; write a time of our days") from None
+        at = datetime.max.replace(tzinfo=UTC)
+    if at.year >= DISTANT_YEAR:
+        raise BadLabel(f"updated_at {_show(stated)} is out of range; write a time of our days")
+    return at
 
 
 def _show(value: Any) -> str:

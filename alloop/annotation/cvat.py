@@ -29,8 +29,7 @@ from alloop.annotation.cvat_tasks import (
     ours,
     working_jobs,
 )
-from alloop.annotation.label_studio_changes import SizeOf
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form, SizeOf
 from alloop.errors import BadLabel, ConfigError
 from alloop.nouns import Batch, BatchItem, Changes, Prelabel, Sample
 

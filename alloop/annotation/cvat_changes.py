@@ -1,8 +1,9 @@
 """What people did in a CVAT project since a cursor. They finish jobs, so the frames of a job come together."""
 
 import json
+import re
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
@@ -10,8 +11,7 @@ from alloop.annotation.cvat_client import Api, Record
 from alloop.annotation.cvat_schema import UNCLEAR, label_names
 from alloop.annotation.cvat_shapes import AUTO, Marks, read_marks
 from alloop.annotation.cvat_tasks import Frame, frames, is_replica, jobs_of, ours, working_jobs
-from alloop.annotation.label_studio_changes import SizeOf
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form, SizeOf
 from alloop.errors import BadLabel
 from alloop.nouns import Changes, Content, Label, Outcome, Refusal
 
@@ -21,6 +21,8 @@ STAGES = ("annotation", "validation", "acceptance")
 """The stages of a job, in their order; entering the next one makes its state new again."""
 OVERLAP = timedelta(seconds=30)
 """Each poll looks back this far: a job is dated before the transaction that changes it can be seen."""
+JOB = re.compile(r"(?:job |^)(\d+)")
+"""The job that a refusal is about, or a ref."""
 UNASSIGNED = "cvat"
 """Who answered when a job is assigned to nobody: CVAT keeps no author of a shape."""
 
@@ -68,7 +70,18 @@ def poll(api: Api, project: int, cursor: str, *, reading: Reading) -> Changes:
     news = sorted((job for job in done if mark.is_news(job)), key=lambda job: (_time(job["updated_date"]), job["id"]))
     labels, refused = _Reader(api, project, reading).read(news)
     present = frozenset(_ref(job, number) for job in done for number in _numbers(job))
-    return Changes(tuple(labels), _moved(mark, done), tuple(refused), present)
+    standing = {job["id"] for job in done} - {job["id"] for job in news}
+    return Changes(tuple(labels), _moved(mark, done), tuple(refused), present, _mended(standing))
+
+
+def _mended(standing: Collection[int]) -> Callable[[str], bool]:
+    """Whether an earlier refusal is of a job that was read again now, or is not finished any more."""
+
+    def is_mended(where: str) -> bool:
+        job = JOB.search(where)
+        return job is not None and int(job[1]) not in standing
+
+    return is_mended
 
 
 def _working(api: Api, project: int, tasks: Collection[int]) -> list[Record]:
@@ -99,9 +112,9 @@ def _moved(mark: Mark, done: Sequence[Record]) -> str:
     return json.dumps(asdict(Mark(mark.project, latest.isoformat(), seen)))
 
 
-def marks_of(api: Api, job: int) -> Mapping[int, Marks]:
-    """{frame number: what lies on it} of a job; frames without anything have an empty one."""
-    said = api.ask("jobs", "retrieve_annotations", id=job)
+def marks_of(api: Api, job: Record) -> Mapping[int, Marks]:
+    """{frame number: what lies on it} of all frames of a job; those without anything have an empty one."""
+    said = api.ask("jobs", "retrieve_annotations", id=job["id"])
     shapes: dict[int, list[Record]] = defaultdict(list)
     tags: dict[int, list[Record]] = defaultdict(list)
     for shape in said["shapes"]:
@@ -109,12 +122,10 @@ def marks_of(api: Api, job: int) -> Mapping[int, Marks]:
     for tag in said["tags"]:
         tags[tag["frame"]].append(tag)
     first = min((track["frame"] for track in said["tracks"]), default=None)  # where it ends says only its last shape
-
-    class Lying(dict[int, Marks]):
-        def __missing__(self, number: int) -> Marks:
-            return Marks(shapes.get(number, []), tags.get(number, []), first is not None and number >= first)
-
-    return Lying()
+    return {
+        number: Marks(shapes.get(number, []), tags.get(number, []), first is not None and number >= first)
+        for number in _numbers(job)
+    }
 
 
 def is_withdrawn(frame: Frame, marks: Marks, unclear: int) -> bool:
@@ -152,7 +163,7 @@ class _Reader:
             self._frames[job["task_id"]] = frames(self._api, job["task_id"])
         shown = {number: self._frames[job["task_id"]][number] for number in _numbers(job)}
         sizes = self._reading.size_of(sorted({frame.sample_id for frame in shown.values()}))
-        marks = marks_of(self._api, job["id"])
+        marks = marks_of(self._api, job)
         for number, frame in shown.items():
             if is_withdrawn(frame, marks[number], self._unclear):
                 continue

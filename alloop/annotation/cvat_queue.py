@@ -9,7 +9,7 @@ from alloop.annotation.cvat_client import Api, Record
 from alloop.annotation.cvat_schema import UNCLEAR
 from alloop.annotation.cvat_shapes import AUTO, Marks, write_prelabel
 from alloop.annotation.cvat_tasks import Frame, is_untouched
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form
 from alloop.nouns import Prelabel
 
 __all__ = ["Queue"]
@@ -28,7 +28,7 @@ class Queue:
 
     def show(self, job: Record, prelabels: Prelabels) -> None:
         """Put pre-labels on the frames of a job that nobody has begun, unless it has some already."""
-        if not is_untouched(job) or _marks(marks_of(self._api, job["id"]), job):
+        if not is_untouched(job) or _marks(marks_of(self._api, job), job):
             return
         marks = [mark for number in _numbers(job) for mark in self._written(number, prelabels)]
         if marks:
@@ -39,7 +39,7 @@ class Queue:
 
         Where none are shown, none come: that frame may be one that is answered without help, and nothing else tells.
         """
-        lying = marks_of(self._api, job["id"])
+        lying = marks_of(self._api, job)
         old = _marks(lying, job)
         if not is_untouched(job) or not old or any(lying[number].by_people() for number in _numbers(job)):
             return
@@ -65,7 +65,7 @@ class Queue:
                 self._withdraw(same, wanted)
 
     def _withdraw(self, same: Sequence[Record], wanted: Sequence[int]) -> None:
-        lying = {job["id"]: marks_of(self._api, job["id"]) for job in same}
+        lying = {job["id"]: marks_of(self._api, job) for job in same}
         idle = [number for number in wanted if not any(marks[number].by_people() for marks in lying.values())]
         for job in same:
             self._tag(job, [number for number in idle if not self._is_tagged(lying[job["id"]][number])])

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from alloop.annotation.cvat_client import Api, Record
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form
 from alloop.errors import ConfigError
 from alloop.nouns import Task
 

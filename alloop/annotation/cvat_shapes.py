@@ -10,7 +10,7 @@ import numpy as np
 
 from alloop.annotation.cvat_client import Record
 from alloop.annotation.cvat_schema import UNCLEAR
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Outcome, Polygon, Prelabel, Task
 from alloop.outlines import outline

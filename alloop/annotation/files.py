@@ -2,25 +2,21 @@
 
 import fcntl
 import json
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-from alloop.errors import LoopError
+from alloop import whole_files
+from alloop.errors import LoopError, ToolUnavailable
 
 __all__ = ["locked", "read_lines", "write_atomically", "write_lines"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`: whoever looks sees the old file or the new one, never a part."""
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with fresh.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    fresh.replace(path)
+    """Put `content` at `path`, whole or not at all; ToolUnavailable when the disk does not take it."""
+    with _reached(path, "written"):
+        whole_files.write_atomically(path, content)
 
 
 def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
@@ -30,11 +26,19 @@ def write_lines(path: Path, records: Iterable[dict[str, Any]]) -> None:
 
 
 def read_lines(path: Path) -> list[dict[str, Any]]:
-    """The records that `write_lines` put at `path`; none when there is no file. LoopError when it was changed since."""
+    """The records that `write_lines` put at `path`; none when there is no file.
+
+    Raises:
+        LoopError: it was changed since.
+        ToolUnavailable: the disk does not give it.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return []
+        with _reached(path, "read"):
+            if not path.exists():
+                return []
+            text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise LoopError(f"{path} is not what alloop wrote ({error}); restore the file") from error
     return [_record(line, f"{path}, line {number}") for number, line in enumerate(text.split("\n"), 1) if line]
 
 
@@ -50,8 +54,19 @@ def _record(line: str, where: str) -> dict[str, Any]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` against other processes; the system frees it when its holder dies."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    """Hold `folder` against other processes; the system frees it when its holder dies. ToolUnavailable when it cannot."""
+    with ExitStack() as holding:
+        with _reached(folder, "locked"):
+            folder.mkdir(parents=True, exist_ok=True)
+            fcntl.flock(holding.enter_context((folder / ".lock").open("a")), fcntl.LOCK_EX)
         yield
+
+
+@contextmanager
+def _reached(path: Path, what: str) -> Iterator[None]:
+    """For these files the disk is the annotation tool: when it is full or away, trying again later helps."""
+    try:
+        yield
+    except OSError as error:
+        cause = error.strerror or error  # without the name of a temporary file, which is another each time
+        raise ToolUnavailable(f"{path} cannot be {what} ({cause}); make room or check its permissions") from error

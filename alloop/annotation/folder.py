@@ -8,19 +8,21 @@ batch-0003/
   labels.jsonl      the answers                           (written by people)
 """
 
-import hashlib
 import json
-from collections.abc import Collection, Iterable, Iterator, Mapping
+import time
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from alloop.annotation.answers import PREFIX, Answer, Form, read_answers
+from alloop.annotation.answers import PREFIX, Answer, Sheet, read_answers
 from alloop.annotation.files import locked, read_lines, write_atomically, write_lines
+from alloop.annotation.folder_memory import remember
 from alloop.annotation.instructions import instructions
-from alloop.annotation.placing import image_name, image_size, place_images
+from alloop.annotation.placing import image_name, place_images
 from alloop.errors import ToolUnavailable
+from alloop.images import header_size
 from alloop.nouns import Batch, BatchItem, Box, Changes, Label, Lane, Prelabel, Refusal, Task
 
 __all__ = ["FolderTool"]
@@ -33,7 +35,8 @@ class FolderTool:
 
     `images` says whether local images are linked or copied; remote ones are always copied. An answer's `updated_at`
     is what its line says, else the time labels.jsonl was changed when the answer was first seen there; a line that
-    replaces another is always newer. `refused` names all lines that are wrong now, each time.
+    replaces another is always newer. So is a later line about the same sample, whoever wrote it, except where several
+    people are to answer. `refused` names all lines that are wrong now, each time.
     """
 
     name = "folder"
@@ -71,6 +74,7 @@ class FolderTool:
             cursor=json.dumps({name: int(part.cursor) for name, part in parts.items()}),
             refused=tuple(refusal for part in parts.values() for refusal in part.refused),
             present=frozenset(ref for part in parts.values() for ref in part.present or ()),
+            is_mended=lambda where: True,  # noqa: ARG005  # every line was read again
         )
 
     def withdraw(self, refs: Collection[str]) -> None:
@@ -98,25 +102,24 @@ class FolderTool:
     def _folders(self) -> list[Path]:
         return sorted(path.parent for path in self._folder.glob("batch-*/tasks.jsonl"))
 
-    def _read(self, folder: Path) -> tuple[dict[str, Answer], list[tuple[int, str]]]:
+    def _sheet(self, folder: Path) -> Sheet:
         tasks = {task["sample"]: task for task in _all_tasks(folder)}
-        form = Form(
+        return Sheet(
             self._task,
             self._labels,
             samples={task["ref"]: sample for sample, task in tasks.items()},
             named=frozenset(sample for sample, task in tasks.items() if _needs_names(task)),
-            size_of=lambda sample: image_size(folder / tasks[sample]["image"]),
+            size_of=lambda sample: header_size(folder / tasks[sample]["image"]),
         )
-        answers, refused = read_answers(_raw_labels(folder), form)
-        return {f"{tasks[answer.sample_id]['ref']}/{answer.annotator}": answer for answer in answers}, refused
 
     def _answered(self, folder: Path) -> set[str]:
-        return {answer.sample_id for answer in self._read(folder)[0].values()}
+        return {answer.sample_id for answer in _read(folder, self._sheet(folder))[0].values()}
 
     def _changes(self, folder: Path, mark: int) -> Changes:
         with locked(folder):
-            answers, refused = self._read(folder)
-            seen = _remember(folder, answers)
+            sheet = self._sheet(folder)
+            answers, refused = _read(folder, sheet)
+            seen = remember(folder, answers, shared=sheet.named)
         last = max((entry["number"] for entry in seen.values()), default=0)
         after = mark if mark <= last else 0  # the memory was deleted: tell everything again
         news = sorted((seen[ref]["number"], ref) for ref in answers if seen[ref]["number"] > after)
@@ -177,39 +180,28 @@ def _box(box: Box) -> Record:
     return corners | ({"polygon": [list(point) for point in box.polygon]} if box.polygon else {})
 
 
-def _raw_labels(folder: Path) -> bytes:
+def _read(folder: Path, sheet: Sheet) -> tuple[dict[str, Answer], list[tuple[int, str]]]:
+    """{ref: the last answer of each annotator to each sample} in the order of their lines, and the lines that are refused."""
+    raw, age_s = _raw_labels(folder)
+    answers, refused = read_answers(raw, sheet, age_s=age_s)
+    found: dict[str, Answer] = {}
+    for answer in answers:
+        ref = f"{sheet.ref_of(answer.sample_id)}/{answer.annotator}"
+        found.pop(ref, None)  # it stands where its last line does
+        found[ref] = answer
+    return found, refused
+
+
+def _raw_labels(folder: Path) -> tuple[bytes, float]:
+    """What people wrote, and for how many seconds now nobody has gone on."""
+    path = folder / "labels.jsonl"
     try:
-        return (folder / "labels.jsonl").read_bytes()
+        raw = path.read_bytes()
+        return raw, time.time() - path.stat().st_mtime  # looked at after reading: what was read is no younger
     except FileNotFoundError:
-        return b""
+        return b"", 0.0
     except OSError as error:
         raise ToolUnavailable(f"{folder / 'labels.jsonl'} cannot be read ({error}); check its permissions") from error
-
-
-def _remember(folder: Path, answers: Mapping[str, Answer]) -> dict[str, Record]:
-    """Give each new or changed answer the next number and a time; an answer that was removed has said nothing."""
-    before = {entry["ref"]: entry for entry in read_lines(folder / ".seen.jsonl")}
-    after = before | {entry["ref"]: entry for entry in _news(folder, answers, before)}
-    after |= {ref: entry | {"said": ""} for ref, entry in after.items() if ref not in answers}
-    if after != before:
-        write_lines(folder / ".seen.jsonl", after.values())
-    return after
-
-
-def _news(folder: Path, answers: Mapping[str, Answer], before: Mapping[str, Record]) -> Iterator[Record]:
-    number = max((entry["number"] for entry in before.values()), default=0)
-    for ref, answer in answers.items():
-        said = hashlib.sha256(repr(answer).encode()).hexdigest()
-        known = before.get(ref)
-        if known is None or known["said"] != said:
-            number += 1
-            stated = answer.updated_at or _changed_at(folder / "labels.jsonl")
-            earliest = datetime.fromisoformat(known["updated_at"]) + timedelta(microseconds=1) if known else stated
-            yield {"ref": ref, "said": said, "updated_at": max(stated, earliest).isoformat(), "number": number}
-
-
-def _changed_at(path: Path) -> datetime:
-    return datetime.fromtimestamp(path.stat().st_mtime, UTC)
 
 
 def _label(ref: str, answer: Answer, updated_at: str) -> Label:

@@ -23,14 +23,17 @@ Labels: {labels}
 
 Instead of an answer a line can have an outcome:
   unclear    nobody could tell; the image leaves the pool for good
-  skipped    not now, or not by me
+  skipped    I could not tell; it counts as unclear, and the image leaves the pool for good as well
   rejected   not a usable image, or the file is missing or broken
+To leave an image for later, or to somebody else, write no line for it.
 
 A line may also have: annotator (your name), lead_time_s (seconds it took), updated_at (like 2026-01-31T12:00:00Z).
-Write a second line for the same image to change your mind: the last one counts. Remove a line to take it back.
+Write a second line for the same image to change an answer: the last one counts, whoever wrote the two and whatever time
+they tell. Remove a line to take it back.
 Where a task has 'annotators', so many people answer it without looking at each other's answers, each with a line that
-names its annotator. Where its 'lane' is relabel, two people disagreed: somebody else answers it, by name as well.
-A line that cannot be used is refused with its number and the reason; the others are kept.
+names its annotator. Where its 'lane' is relabel, people disagreed: somebody else answers it, by name as well. In both cases
+everybody's own last line counts.
+A line that cannot be used is refused with its number and the reason, which 'alloop status' tells; the others are kept.
 """
 
 

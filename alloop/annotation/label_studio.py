@@ -10,14 +10,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
+from alloop.annotation.form import Form, SizeOf
 from alloop.annotation.image_urls import SignedUrls
-from alloop.annotation.label_studio_changes import SizeOf, poll
+from alloop.annotation.label_studio_changes import poll
 from alloop.annotation.label_studio_client import Api, Server
 from alloop.annotation.label_studio_images import keep_shown
 from alloop.annotation.label_studio_marks import WITHDRAWN, mark
 from alloop.annotation.label_studio_people import SEEN, answered_before, open_seats, taken_seats
 from alloop.annotation.label_studio_queue import named, newest_cycle, prediction, renew, version_for
-from alloop.annotation.label_studio_results import Form, write_results
+from alloop.annotation.label_studio_results import write_results
 from alloop.annotation.label_studio_schema import check_labels, differences, labelling_config
 from alloop.annotation.label_studio_tasks import (
     AT_ONCE,

@@ -1,22 +1,21 @@
 """What people did in a Label Studio project since a cursor."""
 
 import json
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence, Set
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
+from alloop.annotation.form import Form, SizeOf
 from alloop.annotation.label_studio_client import Api
 from alloop.annotation.label_studio_marks import is_mark
 from alloop.annotation.label_studio_people import open_seats, person
-from alloop.annotation.label_studio_results import Form, read_results
+from alloop.annotation.label_studio_results import read_results
 from alloop.annotation.label_studio_tasks import ANNOTATED, Record, listing, where
 from alloop.errors import BadLabel
 from alloop.nouns import Changes, Content, Label, Outcome, Refusal, Task
 
-__all__ = ["SizeOf", "poll"]
+__all__ = ["poll"]
 
-SizeOf = Callable[[Sequence[str]], Mapping[str, tuple[int, int]]]
-"""The (width, height) in pixels of the upright images of samples, by sample id; unknown ones may be missing."""
 OVERLAP = timedelta(seconds=30)
 """Each poll looks back this far: an annotation is dated before it can be seen, up to 21 s before it on a busy SQLite."""
 WANTED = (
@@ -63,7 +62,19 @@ def poll(api: Api, project: Record, cursor: str, *, form: Form, size_of: SizeOf)
     if held != project["total_annotations_number"] + project["skipped_annotations_number"]:
         present = _present(api, mark.project)
         held = len(present | fetched)
-    return Changes(tuple(labels), _moved(mark, tasks, held), tuple(refused), present)
+    reread = {str(one["id"]) for _, one in news}
+    gone = None if present is None else present | fetched
+    return Changes(tuple(labels), _moved(mark, tasks, held), tuple(refused), present, _mended(reread, held=gone))
+
+
+def _mended(reread: Set[str], *, held: Set[str] | None) -> Callable[[str], bool]:
+    """Whether an earlier refusal is of an annotation that was read again now, or that the server holds no more."""
+
+    def is_mended(where: str) -> bool:
+        annotation = where.rpartition(" ")[2]
+        return annotation in reread or (held is not None and annotation not in held)
+
+    return is_mended
 
 
 def _mark(cursor: str, project: int) -> Mark:

@@ -2,18 +2,19 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
+from alloop.annotation.form import Form
 from alloop.annotation.label_studio_masks import decode_mask
 from alloop.annotation.label_studio_schema import CONTROLS, IMAGE, OUTCOME, UNCLEAR
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Outcome, Polygon, Prelabel, Task
 from alloop.outlines import outline
 
-__all__ = ["Form", "read_results", "write_results"]
+__all__ = ["read_results", "write_results"]
 
 Result = dict[str, Any]
 Size = tuple[int, int]
@@ -21,14 +22,6 @@ SKEW = 0.02
 """A picture whose sides differ by more than this share from the sample's was another picture, or was turned."""
 DIGITS = 3
 """Decimals of a pixel that are kept: percents are not exact."""
-
-
-@dataclass(frozen=True)
-class Form:
-    """What may be answered."""
-
-    task: Task
-    labels: tuple[str, ...]
 
 
 def write_results(prelabel: Prelabel, form: Form, size: Size | None) -> list[Result]:

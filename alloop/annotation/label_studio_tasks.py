@@ -7,6 +7,7 @@ from typing import Any
 from alloop.annotation.label_studio_client import Api
 from alloop.annotation.label_studio_schema import IMAGE
 from alloop.nouns import Batch, BatchItem
+from alloop.pieces import in_pieces
 
 __all__ = [
     "ANNOTATED",
@@ -125,4 +126,4 @@ def delete_tasks(api: Api, project: int, ids: Collection[int]) -> None:
 
 def chunks(rows: Sequence[Any]) -> Iterator[Sequence[Any]]:
     """The rows in parts of CHUNK."""
-    return (rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK))
+    return in_pieces(rows, CHUNK)

@@ -6,16 +6,11 @@ from pathlib import Path, PurePosixPath
 from typing import Literal
 from urllib.parse import urlsplit
 
-from PIL import Image
-
 from alloop.annotation.files import write_atomically
 from alloop.errors import BadImage, ToolUnavailable
 from alloop.images import read_bytes
 
-__all__ = ["image_name", "image_size", "place_images"]
-
-ORIENTATION = 0x0112
-"""The EXIF tag that says how an image is turned; 5 to 8 swap width and height (EXIF 2.32, section 4.6.4)."""
+__all__ = ["image_name", "place_images"]
 
 DOWNLOADS = 8
 """How many images are fetched at once."""
@@ -41,16 +36,6 @@ def place_images(folder: Path, wanted: Sequence[tuple[str, str]], *, how: Litera
         failed = [error for error in pool.map(lambda one: place(*one), missing) if error]
     if failed and len(failed) == len(wanted):
         raise ToolUnavailable(f"none of the {len(failed)} images for {folder} can be read, the first: {failed[0]}")
-
-
-def image_size(path: Path) -> tuple[int, int] | None:
-    """(width, height) in pixels of the upright image at `path`, from its header; None when it does not open."""
-    try:
-        with Image.open(path) as image:
-            turned = image.getexif().get(ORIENTATION, 1) >= 5
-            return (image.height, image.width) if turned else (image.width, image.height)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
 
 
 def _link_or_copy(uri: str, place: Path) -> BadImage | None:

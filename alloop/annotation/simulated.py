@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from alloop.annotation.files import locked, read_lines, write_atomically, write_lines
+from alloop.annotation.files import locked, read_lines, write_lines
 from alloop.clock import Clock
 from alloop.nouns import Batch, BatchItem, Box, Changes, Content, Label, Lane, Outcome, Prelabel
 from alloop.sections import SimulatedSection
@@ -73,18 +73,6 @@ class SimulatedAnnotators:
         self._settings = settings
         self._truths = truths
 
-    @property
-    def next_due(self) -> datetime | None:
-        """When the next answer comes; None when nobody has anything to do."""
-        now = self._clock.now()
-        return min((asked.due_at for asked in self._open() if asked.due_at > now), default=None)
-
-    @property
-    def published_version(self) -> str | None:
-        """The model version whose pre-labels are shown; None before the first."""
-        shown = self._folder / "model.txt"
-        return shown.read_text(encoding="utf-8") if shown.exists() else None
-
     def push(self, batch: Batch) -> Mapping[str, str]:
         """Put the batch into the shared queue in order of rank; {sample id: task ref}."""
         path = self._folder / f"batch-{batch.cycle:04d}.jsonl"
@@ -126,10 +114,8 @@ class SimulatedAnnotators:
                 if after != before:
                     _write(path, after)
 
-    def publish_model(self, version: str, predictions: Mapping[str, Prelabel]) -> None:  # noqa: ARG002
-        """Remember the version; these people do not look at pre-labels."""
-        with locked(self._folder):
-            write_atomically(self._folder / "model.txt", version.encode())
+    def publish_model(self, version: str, predictions: Mapping[str, Prelabel]) -> None:
+        """Nothing changes: these people do not look at pre-labels."""
 
     def _paths(self) -> list[Path]:
         return sorted(self._folder.glob("batch-*.jsonl"))

@@ -1,11 +1,14 @@
 """`alloop backtest`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from alloop.commands.shown import print_table
+
+if TYPE_CHECKING:
+    from alloop.backtest import Plan
 
 __all__ = ["backtest"]
 
@@ -14,7 +17,7 @@ def backtest(
     manifest: Annotated[str, typer.Option(help="CSV or Parquet with uri,label and, where known, group,split.")],
     strategies: Annotated[str, typer.Option(help="Names with commas between; 'loop' is the whole loop as it ships.")],
     model: Annotated[str, typer.Option(help="frozen, classifier, or your own 'package.module:factory'.")] = "frozen",
-    seeds: Annotated[int, typer.Option(min=1, help="How often; ten and more make narrow intervals.")] = 10,
+    seeds: Annotated[int, typer.Option(min=1, help="How often; five make an interval, ten a narrow one.")] = 10,
     start: Annotated[int, typer.Option(min=1, help="Answers in the first batch.")] = 50,
     batch: Annotated[int, typer.Option(min=1, help="Answers in each later batch.")] = 50,
     budget: Annotated[int, typer.Option(min=1, help="Answers in all.")] = 600,
@@ -35,10 +38,7 @@ def backtest(
 ) -> None:
     """Find out which strategy saves how many labels on your own labelled images; killed, it goes on where it was."""
     from alloop.arms import Terms
-    from alloop.backtest import Plan, run_backtest
-    from alloop.backtest_report import savings_table, write_json, write_page
-    from alloop.findings import conclude, find
-    from alloop.progress import shown_progress
+    from alloop.backtest import Plan
     from alloop.sections import ModelSection
     from alloop.variants import Variant
 
@@ -52,11 +52,21 @@ def backtest(
         variant=Variant(repeat_to if repeat else None, known_groups=repeat and repeat_groups, blend_share=blend),
         workers=workers,
     )
+    _carry_out(plan, json_file)
+
+
+def _carry_out(plan: "Plan", json_file: Path | None) -> None:
+    """Walk what is not walked yet, and tell what was found."""
+    from alloop.backtest import run_backtest
+    from alloop.backtest_report import savings_table, write_json, write_page
+    from alloop.findings import conclude, find
+    from alloop.progress import shown_progress
+
     with shown_progress() as progress:
         found = run_backtest(plan, progress=progress)
     findings = find(found)
-    print_table(savings_table(findings, seeds=seeds))
+    print_table(savings_table(findings, seeds=plan.seeds))
     if json_file is not None:
         write_json(found, json_file)
     print(conclude(found, findings))
-    print(f"open {write_page(found, out)} in a browser: curves, tables and how it was measured")
+    print(f"open {write_page(found, plan.out)} in a browser: curves, tables and how it was measured")

@@ -33,8 +33,13 @@ def cycle_cancel(config: ConfigOption = HERE) -> None:
     from alloop.workspace import open_workspace
 
     with open_workspace(config) as ws:
+        cycles = ws.ledger.cycles.all()
+        was_over = bool(cycles) and cycles[-1].closed_at is not None
         decision = cancel_cycle(ws)
-    print(f"cycle {decision.cycle} is {decision.reason}")
+    if was_over:
+        print(f"nothing is left to cancel: cycle {decision.cycle} was {decision.reason}")
+    else:
+        print(f"cycle {decision.cycle} is {decision.reason}")
     print("open the next one with 'alloop run'")
 
 
@@ -44,6 +49,7 @@ def cycle_replay(
 ) -> None:
     """Choose a cycle's batch again from its stored scores and seed, and tell what differs."""
     from alloop.choosing import replay_batch
+    from alloop.plurals import counted
     from alloop.workspace import open_workspace
 
     with open_workspace(config) as ws:
@@ -54,4 +60,4 @@ def cycle_replay(
         print(difference)
     if differs:
         raise typer.Exit(1)
-    print(f"identical: {size} samples")
+    print(f"identical: {counted(size, 'sample')}")

@@ -17,10 +17,12 @@ def model_rollback(
 ) -> None:
     """Make an older model champion again: open tasks show its pre-labels, and those not worth it any more are withdrawn."""
     from alloop.hands_on import roll_back
+    from alloop.plurals import counted
     from alloop.workspace import open_workspace
 
     with open_workspace(config) as ws:
         done = roll_back(ws, version)
-    print(f"{version} is the champion; {done.renewed} open tasks show its pre-labels")
+    shows = "shows" if done.renewed == 1 else "show"
+    print(f"{version} is the champion; {counted(done.renewed, 'open task')} {shows} its pre-labels")
     if done.drift is not None:
         print(done.drift.told)

@@ -1,5 +1,6 @@
-"""`alloop pool add` and `alloop pool status`."""
+"""`alloop pool add`, `alloop pool drop` and `alloop pool status`."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,14 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from alloop.manifest import Source
+    from alloop.nouns import Sample
     from alloop.sample_store import SetAside
     from alloop.sections import Project
     from alloop.workspace import Workspace
 
-__all__ = ["pool_add", "pool_status"]
+__all__ = ["pool_add", "pool_drop", "pool_status"]
 
 SHOWN = 20
-"""Refusals of a Label Studio project that are printed; all are in the ledger."""
+"""Refusals that are printed; all are in the ledger."""
 
 
 def pool_add(
@@ -71,9 +73,10 @@ def _add(
         progress=ws.progress,
         workers=workers,
     )
-    print(f"{added.added} added, {added.unchanged} known, {sum(added.aside.values()) + len(refused)} set aside")
+    aside = sum(added.aside.values())
+    print(f"{added.added} added, {added.unchanged} known, {aside + len(refused)} set aside")
     if tell_labels:
-        print(f"{added.labelled} of {added.rows} have labels")
+        print(f"{added.labelled} of {added.rows} have labels{', counting what is set aside' if aside else ''}")
     for refusal in (*added.examples, *refused[:SHOWN]):
         print(f"  {refusal.uri} {refusal.reason}")
 
@@ -101,10 +104,54 @@ def _opened(
         yield labelled
 
 
+def pool_drop(
+    uris: Annotated[list[str], typer.Argument(help="Images, named as in the manifest or by their path.")],
+    holdout: Annotated[
+        bool,
+        typer.Option("--holdout", help="Also images of the holdout: models are compared on the rest from then on."),
+    ] = False,
+    config: ConfigOption = HERE,
+) -> None:
+    """Take images out for good: they train no more, nobody is asked about them, and 'pool add' does not bring them back."""
+    from alloop.dropping import drop_samples, samples_at
+    from alloop.workspace import open_workspace
+
+    with open_workspace(config) as ws:
+        samples = samples_at(ws, uris)
+        if not holdout:
+            _refuse_holdout(samples)
+        done = drop_samples(ws, samples)
+    print(f"{done.pool} dropped from the pool")
+    if done.holdout:
+        print(
+            f"{done.holdout} dropped from the holdout; {done.left} images measure every model from now on, "
+            f"and {done.measured_again} models were measured again on them"
+        )
+
+
+def _refuse_holdout(samples: "Sequence[Sample]") -> None:
+    from alloop.errors import ConfigError
+    from alloop.nouns import Split
+
+    held = [sample.uri for sample in samples if sample.split is Split.HOLDOUT]
+    if held:
+        raise ConfigError(
+            f"{len(held)} of these images are in the holdout, such as {held[0]}: without them every model is measured "
+            "and compared on the rest, for good; if you mean that, say --holdout"
+        )
+
+
 def pool_status(config: ConfigOption = HERE) -> None:
-    """Count what is in the pool."""
+    """Count what is in the pool, and why images were set aside."""
     from alloop.workspace import open_workspace
 
     with open_workspace(config) as ws:
         for name, count in ws.ledger.samples.counts().items():
             print(f"{name:>12} {count}")
+        aside = ws.ledger.samples.aside()
+        for cause, count in Counter(refused.cause for refused in aside).most_common():
+            print(f"{'':>12} {count} {cause}")
+    for refused in aside[:SHOWN]:
+        print(f"  {refused.uri} {refused.reason}")
+    if len(aside) > SHOWN:
+        print(f"  and {len(aside) - SHOWN} more; 'alloop report' lists them")

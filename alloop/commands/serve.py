@@ -22,14 +22,15 @@ def serve(config: ConfigOption = HERE) -> None:
 
     with open_workspace(config) as ws:
         section = ws.config.service
-        app = create_app(ws)
         for fault in missing(section):
             print(f"alloop: {fault}", file=sys.stderr)
-        print(
-            f"serving project '{ws.config.project.name}' at http://{section.host}:{section.port}; Ctrl-C ends it",
-            flush=True,
-        )
-        _run(app, section.host, section.port, key="port")
+        with _bound(section.host, section.port, key="port") as listening:
+            app = create_app(ws)
+            print(
+                f"serving project '{ws.config.project.name}' at http://{section.host}:{section.port}; Ctrl-C ends it",
+                flush=True,
+            )
+            _run(app, listening)
 
 
 def assist(config: ConfigOption = HERE) -> None:
@@ -39,14 +40,14 @@ def assist(config: ConfigOption = HERE) -> None:
 
     with open_workspace(config) as ws:
         section = ws.config.service
-        app = create_assist(ws)
-        print(
-            f"pre-labels of '{ws.config.project.name}' at http://{section.host}:{section.assist_port}; Ctrl-C ends it"
-        )
-        _run(app, section.host, section.assist_port, key="assist_port")
+        host, port = section.host, section.assist_port
+        with _bound(host, port, key="assist_port") as listening:
+            app = create_assist(ws)
+            print(f"pre-labels of '{ws.config.project.name}' at http://{host}:{port}; Ctrl-C ends it", flush=True)
+            _run(app, listening)
 
 
-def _run(app: "FastAPI", host: str, port: int, *, key: str) -> None:
+def _run(app: "FastAPI", listening: "socket.socket") -> None:
     import gc
     import logging
 
@@ -62,14 +63,14 @@ def _run(app: "FastAPI", host: str, port: int, *, key: str) -> None:
         limit_concurrency=500,
         timeout_graceful_shutdown=10,
     )
-    with _bound(host, port, key=key) as listening:
-        gc.collect()
-        gc.freeze()  # looking through all that was imported took 60 to 110 ms each time, while senders waited (2026-11)
-        uvicorn.Server(options).run(sockets=[listening])
+    gc.collect()
+    gc.freeze()  # looking through all that was imported took 60 to 110 ms each time, while senders waited (2026-11)
+    uvicorn.Server(options).run(sockets=[listening])
 
 
 def _bound(host: str, port: int, *, key: str) -> "socket.socket":
     """A socket that listens there; ConfigError when it cannot, which uvicorn would tell as a log line."""
+    import os
     import socket
 
     from alloop.errors import ConfigError
@@ -81,6 +82,6 @@ def _bound(host: str, port: int, *, key: str) -> "socket.socket":
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listening
     except OSError as error:
-        raise ConfigError(
-            f"nothing can listen at {host}:{port} ({error.strerror or error}); choose another [service] {key}"
-        ) from error
+        number: int = error.errno or 0
+        cause = os.strerror(number) if number > 0 else error.strerror or error  # Python's own text repeats the address
+        raise ConfigError(f"nothing can listen at {host}:{port} ({cause}); choose another [service] {key}") from error

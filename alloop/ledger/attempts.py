@@ -1,25 +1,24 @@
 """Attempts: the deployed runs of a cycle, one after another; only the newest has a say in it."""
 
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from threading import Event, Thread
+from functools import partial
 from uuid import uuid4
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock, WallClock
-from alloop.errors import CycleClosed, LeaseHeld, LeaseLost, LedgerBusy
+from alloop.errors import CycleClosed, LeaseHeld, LeaseLost
 from alloop.ledger.database import Database
 from alloop.ledger.leases import is_gone, shown_owner, this_process
+from alloop.ledger.renewing import let_go, renewing
 from alloop.ledger.tables import AttemptRow, StepRow
 
 __all__ = ["Attempt", "Attempts"]
 
-log = logging.getLogger(__name__)
 LEASE_S = 60.0
 """A run on another machine that is not heard of for this long is dead; on the same machine that is seen at once."""
 
@@ -107,47 +106,38 @@ class Attempts:
 
         LeaseHeld while another process does; LeaseLost when there is a newer attempt.
         """
-        token = self._enter(cycle, number, lease_s=lease_s)
-        done = Event()
-        beat = Thread(target=self._keep_beating, args=(cycle, number, token, lease_s, done), daemon=True)
-        beat.start()
+        token, what = self._enter(cycle, number, lease_s=lease_s), f"attempt {number} of cycle {cycle}"
         try:
-            yield
+            with renewing(partial(self._beat, cycle, number, token, lease_s), lease_s=lease_s, what=what):
+                yield
         finally:
-            done.set()
-            beat.join()
-            self._leave(cycle, number, token)
+            let_go(partial(self._leave, cycle, number, token), what=what)
 
     def _enter(self, cycle: int, number: int, *, lease_s: float) -> str:
         with self._database.write() as session:
             row, now = self._get(session, cycle, number), self._wall.now()
             self._refuse_superseded(session, row)
             if row.owner is not None and _is_alive(row.owner, row.lease_until, now):
-                raise LeaseHeld(f"cycle {cycle} is walked by {shown_owner(row.owner)}; wait for it, or stop it")
+                raise LeaseHeld(
+                    f"cycle {cycle} is walked by {shown_owner(row.owner)}; this can go on once that ends or is stopped"
+                )
             row.token, row.owner = uuid4().hex, this_process()
             row.seen_at, row.lease_until = now, now + timedelta(seconds=lease_s)
             return row.token
 
-    def _keep_beating(self, cycle: int, number: int, token: str, lease_s: float, done: Event) -> None:
-        while not done.wait(lease_s / 3):
-            try:
-                with self._database.write() as session:
-                    row, now = self._get(session, cycle, number), self._wall.now()
-                    if row.token != token:
-                        return  # another process took it over; the leases of the steps keep the two apart
-                    row.seen_at, row.lease_until = now, now + timedelta(seconds=lease_s)
-            except LedgerBusy as error:
-                log.warning("cycle %d could not be marked as walked: %s", cycle, error)
+    def _beat(self, cycle: int, number: int, token: str, lease_s: float) -> None:
+        with self._database.write() as session:
+            row, now = self._get(session, cycle, number), self._wall.now()
+            if row.token != token:  # the leases of the steps keep the two apart
+                raise LeaseLost(f"attempt {number} of cycle {cycle} was taken over by another process")
+            row.seen_at, row.lease_until = now, now + timedelta(seconds=lease_s)
 
     def _leave(self, cycle: int, number: int, token: str) -> None:
-        try:
-            with self._database.write() as session:
-                row = self._get(session, cycle, number)
-                if row.token == token:
-                    row.token = row.owner = row.lease_until = None
-                    row.seen_at = self._wall.now()
-        except LedgerBusy as error:  # the lease runs out by itself
-            log.warning("cycle %d could not be marked as left: %s", cycle, error)
+        with self._database.write() as session:
+            row = self._get(session, cycle, number)
+            if row.token == token:
+                row.token = row.owner = row.lease_until = None
+                row.seen_at = self._wall.now()
 
     def _newest(self, session: Session, cycle: int) -> AttemptRow | None:
         query = select(AttemptRow).filter_by(project=self._project, cycle=cycle)

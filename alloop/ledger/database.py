@@ -1,9 +1,8 @@
 """One database: opening it, bringing it to this version's tables, and its transactions."""
 
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext
+from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import Lock, RLock
 from typing import Any
@@ -20,6 +19,8 @@ from sqlalchemy.orm import Session
 from sqlalchemy.pool import StaticPool
 
 from alloop.errors import ConfigError, LedgerBusy, LoopError
+from alloop.ledger.disk import Fault, find_fault
+from alloop.ledger.sqlite_file import open_to_read, reading_engine, sqlite_engine
 from alloop.ledger.tables import Base
 
 __all__ = ["Database", "open_database", "shown_url"]
@@ -39,10 +40,9 @@ BEGIN = {
 """What starts a transaction. One writer at a time on Postgres too, so that read-then-write is as safe there as on SQLite;
 a writer whose machine went away is cut off after 300 s."""
 BUSY = ("locked", "deadlock", "connection", "could not serialize", "lock timeout", "temporary failure")
+CHECK = "check [ledger] url"
 MISTAKEN = ("password", "does not exist", "pg_hba.conf", "invalid")
 """A server that answers this is there, and will answer the same next time."""
-DAMAGED = ("malformed", "not a database", "disk is full", "disk i/o error", "readonly", "could not extend")
-"""What a database says that ran out of room, or was changed by others."""
 MANY = 100
 GROWN = text("SELECT pg_relation_size(oid) > 16384 * (1 + relpages) FROM pg_class WHERE oid = to_regclass(:table)")
 """Whether a table has doubled since Postgres counted it. By itself it counts once a minute, and until then a fresh table's
@@ -65,7 +65,7 @@ class Database:
         """A read-only session."""
         with (
             self._turn,
-            _damage_is_told(),
+            _damage_is_told(self._engine.url),
             _busy_is_transient(),
             self._engine.connect() as connection,
             Session(bind=connection) as session,
@@ -75,7 +75,7 @@ class Database:
     @contextmanager
     def write(self) -> Iterator[Session]:
         """A session in one transaction that starts with the write lock: committed whole or not at all."""
-        with self._turn, _damage_is_told(), _busy_is_transient(), self._engine.connect() as connection:
+        with self._turn, _damage_is_told(self._engine.url), _busy_is_transient(), self._engine.connect() as connection:
             writing = connection.execution_options(alloop_writes=True)
             with Session(bind=writing) as session, session.begin():
                 yield session
@@ -97,7 +97,7 @@ class Database:
 
     def copy_from(self, path: Path) -> None:
         """Become what the SQLite ledger in the file `path` is; this one must be SQLite too."""
-        with self._turn, self._engine.connect() as connection, closing(_open_file(path)) as file:
+        with self._turn, self._engine.connect() as connection, closing(open_to_read(path)) as file:
             file.backup(_raw(connection))
 
     def copy_to(self, path: Path) -> None:
@@ -110,10 +110,6 @@ class Database:
         self._engine.dispose()
 
 
-def _open_file(path: Path) -> sqlite3.Connection:
-    return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
-
-
 def _raw(connection: Connection) -> sqlite3.Connection:
     raw = connection.connection.driver_connection
     assert isinstance(raw, sqlite3.Connection), "only a SQLite ledger is copied as a whole"
@@ -121,14 +117,26 @@ def _raw(connection: Connection) -> sqlite3.Connection:
 
 
 def open_database(url: str) -> Database:
-    """The database at `url`, made or brought up to date; ConfigError when it is newer than this program or not ours."""
+    """The database at `url`, made or brought up to date; ConfigError when it is newer than this program or not ours.
+
+    A SQLite file of this version that may only be read is opened for reading; writing to it is a LoopError.
+    """
     engine = _engine(url)
+    try:
+        return _opened(engine)
+    except DBAPIError as error:
+        fault = find_fault(engine.url, _told(error))
+        if fault is Fault.READ_ONLY:
+            with suppress(DBAPIError):
+                return _opened(_with_begin(reading_engine(engine.url, busy_s=BUSY_S)))
+        what, remedy = (f"{fault.value.what} ({_told(error)})", fault.value.remedy) if fault else (_told(error), CHECK)
+        raise ConfigError(f"the ledger {shown_url(url)} does not open: {what}; {remedy}") from error
+
+
+def _opened(engine: Engine) -> Database:
     try:
         with _busy_is_transient(), MIGRATING:
             _migrate(engine)
-    except DBAPIError as error:
-        engine.dispose()
-        raise ConfigError(f"the ledger {shown_url(url)} does not open ({_told(error)}); check [ledger] url") from error
     except BaseException:
         engine.dispose()
         raise
@@ -146,53 +154,27 @@ def _engine(url: str) -> Engine:
     if backend == "postgresql" and "@" in f"{parsed.host}{parsed.database}":  # a piece of the password is the host then
         raise ConfigError("[ledger] url holds more than one '@'; write %40 for those in the password")
     if backend == "sqlite":
-        engine = _sqlite_engine(parsed.set(drivername="sqlite"))
-    else:
-        parsed = parsed.set(drivername="postgresql+psycopg")
-        engine = create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10})
+        return _with_begin(sqlite_engine(parsed.set(drivername="sqlite"), busy_s=BUSY_S))
+    parsed = parsed.set(drivername="postgresql+psycopg")
+    return _with_begin(create_engine(parsed, pool_pre_ping=True, connect_args={"connect_timeout": 10}))
+
+
+def _with_begin(engine: Engine) -> Engine:
+    """The engine, whose transactions start as `BEGIN` says."""
 
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         writes = connection.get_execution_options().get("alloop_writes")
-        connection.exec_driver_sql(BEGIN[backend, "write" if writes else "read"])
+        connection.exec_driver_sql(BEGIN[engine.dialect.name, "write" if writes else "read"])
 
     return engine
-
-
-def _sqlite_engine(url: URL) -> Engine:
-    database = url.database or ":memory:"
-    memory = database == ":memory:"
-    options: dict[str, Any] = {"poolclass": StaticPool} if memory else {}
-    if not memory and not Path(database).parent.is_dir():
-        raise ConfigError(f"the folder of the ledger {database} does not exist; make it or change [ledger] url")
-    engine = create_engine(url, connect_args={"timeout": BUSY_S, "check_same_thread": False}, **options)
-
-    @event.listens_for(engine, "connect")
-    def prepare(connection: sqlite3.Connection, _: Any) -> None:
-        connection.isolation_level = None  # the driver's own BEGIN comes too late and is never IMMEDIATE
-        connection.execute("PRAGMA foreign_keys=ON")
-        connection.execute(f"PRAGMA busy_timeout={BUSY_S * 1000}")
-        _write_ahead(connection)
-        connection.execute("PRAGMA synchronous=FULL")
-
-    return engine
-
-
-def _write_ahead(connection: sqlite3.Connection) -> None:
-    """Turn the write-ahead log on. Of two processes at this in a new database one is refused at once, busy timeout or not."""
-    patience = time.monotonic() + BUSY_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > patience:
-                raise
-        time.sleep(0.02)
 
 
 def _migrate(engine: Engine) -> None:
     script = ScriptDirectory(str(Path(__file__).parent / "migrations"))
+    with engine.connect() as reading:
+        if MigrationContext.configure(reading).get_current_revision() == script.get_current_head():
+            return
     with engine.connect() as plain:
         connection = plain.execution_options(alloop_writes=True)
         with connection.begin():
@@ -234,14 +216,15 @@ def _busy_is_transient() -> Iterator[None]:
 
 
 @contextmanager
-def _damage_is_told() -> Iterator[None]:
+def _damage_is_told(url: URL) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        cause = _told(error)
-        if any(word in cause.lower() for word in DAMAGED):
-            raise LoopError(f"the ledger cannot be used ({cause}); make room, or restore it from a backup") from error
-        raise
+        fault = find_fault(url, _told(error))
+        if fault is None:
+            raise
+        what, remedy = fault.value
+        raise LoopError(f"the ledger {_shown(url)} cannot be used: {what} ({_told(error)}); {remedy}") from error
 
 
 def _told(error: DBAPIError) -> str:
@@ -250,7 +233,8 @@ def _told(error: DBAPIError) -> str:
 
 def shown_url(url: str) -> str:
     """A ledger's URL without user, password and options, for people to read."""
-    parsed = make_url(url)
-    return URL.create(
-        parsed.drivername, host=parsed.host, port=parsed.port, database=parsed.database
-    ).render_as_string()
+    return _shown(make_url(url))
+
+
+def _shown(url: URL) -> str:
+    return URL.create(url.drivername, host=url.host, port=url.port, database=url.database).render_as_string()

@@ -9,6 +9,7 @@ from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
 from alloop.ledger.database import Database
+from alloop.ledger.dropped import dropped_in_batch
 from alloop.ledger.tables import DriftRow
 
 __all__ = ["Drift", "Drifts", "withdrawn_samples"]
@@ -86,7 +87,8 @@ class Drifts:
 def withdrawn_samples(session: Session, project: str, cycle: int) -> frozenset[str]:
     """The ids of the samples of a batch that people are not asked for any more, within a transaction."""
     query = select(DriftRow.withdrawn).filter_by(project=project, cycle=cycle).where(DriftRow.finished_at.is_not(None))
-    return frozenset(sample for samples in session.scalars(query) for sample in samples)
+    drifted = frozenset(sample for samples in session.scalars(query) for sample in samples)
+    return drifted | dropped_in_batch(session, project, cycle)
 
 
 def _drift(row: DriftRow) -> Drift:

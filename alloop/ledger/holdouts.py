@@ -7,8 +7,9 @@ from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
-from alloop.errors import HoldoutLeak
+from alloop.errors import HoldoutLeak, LoopError
 from alloop.ledger.database import Database
+from alloop.ledger.dropped import dropped_from_holdout, note_dropped
 from alloop.ledger.samples import SHOWN, chunks, shown, to_sample
 from alloop.ledger.tables import BatchItemRow, HoldoutFreezeRow, HoldoutItemRow, SampleRow, SetAsideRow
 from alloop.nouns import Content, Sample, Split, TrainingLabel
@@ -66,11 +67,38 @@ class Holdout:
                 session, self._database, self._project, contents, digest=digest, dropped=dropped, at=self._clock.now()
             )
 
+    def drop(self, uris: Collection[str], *, reason: str) -> None:
+        """Measure without these samples from now on, as a person wants it; a frozen holdout keeps its answers. Twice is once.
+
+        LoopError when nothing would be left to measure with.
+        """
+        with self._database.write() as session:
+            note_dropped(session, self._project, uris, reason=reason, at=self._clock.now())
+            held = select(func.count()).select_from(SampleRow).filter_by(project=self._project, split=Split.HOLDOUT)
+            if (session.scalar(held) or 0) <= len(dropped_from_holdout(session, self._project)):
+                raise LoopError("nothing would be left of the holdout, and nothing could be measured; keep some of it")
+            if session.get(HoldoutFreezeRow, self._project) is not None:
+                return
+            asked = update(SampleRow).filter_by(project=self._project, split=Split.HOLDOUT)
+            for some in chunks(sorted(uris)):
+                session.execute(asked.where(SampleRow.uri.in_(some)).values(split=Split.ASIDE))
+
     def frozen(self) -> tuple[str, tuple[TrainingLabel, ...]] | None:
-        """(hash, samples with answers) of the frozen holdout; none while it is not frozen. It is read once: it never changes."""
+        """(hash, samples with answers) of the frozen holdout, without what a person dropped; none while it is not frozen.
+
+        The hash is that of the moment of freezing. What was frozen is read once: it never changes.
+        """
         if self._frozen is None:
             self._frozen = self._read_frozen()
-        return self._frozen
+        if self._frozen is None:
+            return None
+        (digest, labels), gone = self._frozen, self.dropped()
+        return digest, tuple(label for label in labels if label.sample.id not in gone) if gone else labels
+
+    def dropped(self) -> frozenset[str]:
+        """The ids of samples that were in the holdout when it froze, and measure nothing any more."""
+        with self._database.read() as session:
+            return dropped_from_holdout(session, self._project)
 
     def _read_frozen(self) -> tuple[str, tuple[TrainingLabel, ...]] | None:
         with self._database.read() as session:

@@ -5,9 +5,7 @@ not in the holdout, is ever a training label, or a verdict that such observation
 and have no way in; what names a model as its annotator is refused, and the tables hold a content for nothing else.
 """
 
-import hashlib
-from collections.abc import Iterable, Mapping, Sequence, Set
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Set
 from datetime import timedelta
 
 from sqlalchemy import ColumnElement, or_, select, update
@@ -17,8 +15,10 @@ from alloop.clock import Clock
 from alloop.ledger.database import Database
 from alloop.ledger.drifts import withdrawn_samples
 from alloop.ledger.holdouts import freeze_holdout
+from alloop.ledger.label_sets import LabelSet, label_set_hash
 from alloop.ledger.leases import Lease
-from alloop.ledger.observations import PLAIN, content_hash, current, label_of, observation, standing
+from alloop.ledger.observations import PLAIN, current, label_of, observation, standing
+from alloop.ledger.refusals import refusals_of, renew_refusals
 from alloop.ledger.samples import SHOWN, chunks, shown
 from alloop.ledger.steps import Steps
 from alloop.ledger.tables import (
@@ -26,28 +26,17 @@ from alloop.ledger.tables import (
     HoldoutFreezeRow,
     ModelVersionRow,
     ObservationRow,
-    RefusalRow,
     SampleRow,
     ToolCursorRow,
 )
 from alloop.ledger.verdicts import Judge, newest_verdicts, shared_samples, write_verdicts
 from alloop.nouns import Changes, Content, Label, Lane, Outcome, Split, TrainingLabel
 
-__all__ = ["LabelSet", "Labels"]
+__all__ = ["Labels"]
 
 TICK = timedelta(microseconds=1)
-WHERE, REASON = 200, 400
-"""Characters kept of a refusal: it is a key, and Postgres indexes no more than 2,704 bytes."""
 NOW = 2**31 - 1
 """A cycle after all others."""
-
-
-@dataclass(frozen=True)
-class LabelSet:
-    """What a model is trained on, and the hash that names exactly this set."""
-
-    labels: tuple[TrainingLabel, ...]
-    hash: str
 
 
 class Labels:
@@ -74,11 +63,11 @@ class Labels:
             self._database.insert_new(
                 session, ObservationRow, [observation(self._project, tool, label, at=now) for label in told]
             )
-            refused = [(label.ref, fault) for label, fault in faults if fault is not None]
-            refused += [(refusal.where, refusal.reason) for refusal in changes.refused]
-            key = {"project": self._project, "tool": tool, "at": now}
-            noted = [{**key, "where": where[:WHERE], "reason": reason[:REASON]} for where, reason in refused]
-            self._database.insert_new(session, RefusalRow, noted)
+            key, why = (
+                {"project": self._project, "tool": tool, "at": now},
+                {label.ref: fault for label, fault in faults},
+            )
+            renew_refusals(session, self._database, changes, faults=why, key=key)
             session.merge(ToolCursorRow(project=self._project, tool=tool, cursor=changes.cursor, at=now))
 
     def _ours(self, session: Session, ids: set[str]) -> set[str]:
@@ -210,13 +199,18 @@ class Labels:
                 items = items.where(BatchItemRow.sample_id.in_(some)).values(outcome=outcome)
                 session.execute(items, execution_options={"synchronize_session": False})
 
-    def training_set(self, cycle: int) -> LabelSet:
-        """The labels that had joined when this cycle's batch closed: human, labelled, and not of the holdout."""
+    def training_set(self, cycle: int, *, away: Set[str] | None = None) -> LabelSet:
+        """The labels that had joined when this cycle's batch closed: human, labelled, and not of the holdout.
+
+        Without those of samples that are set aside now; or with `away`, without those of these samples instead.
+        """
+        pooled = SampleRow.split == Split.POOL
+        there = pooled if away is None else SampleRow.split.in_((Split.POOL, Split.ASIDE))
         with self._database.read() as session:
             joined = (ObservationRow.project == self._project, ObservationRow.joined_cycle <= cycle)
             rows = standing(session.execute(select(*PLAIN).where(*joined)).all())
             rows = {**rows, **newest_verdicts(session, self._project, by=cycle)}
-            pool = select(*SHOWN).where(SampleRow.project == self._project, SampleRow.split == Split.POOL)
+            pool = select(*SHOWN).where(SampleRow.project == self._project, there)
             samples = {
                 row.id: shown(row)
                 for some in chunks(sorted(rows))
@@ -225,7 +219,8 @@ class Labels:
             labels = [
                 TrainingLabel(samples[key], row.content)
                 for key, row in sorted(rows.items())
-                if key in samples and row.outcome == Outcome.LABELLED and row.content is not None
+                if key in samples and key not in (away or ())
+                if row.outcome == Outcome.LABELLED and row.content is not None
             ]
         return LabelSet(tuple(labels), label_set_hash(labels))
 
@@ -269,19 +264,9 @@ class Labels:
             return sum(row.lead_time_s or 0.0 for row in rows) / 3600
 
     def refusals(self) -> tuple[tuple[str, str], ...]:
-        """(where, reason) of every answer that could not be used."""
+        """(where, reason) of every answer that could not be used when its tool was last read."""
         with self._database.read() as session:
-            query = select(RefusalRow.where, RefusalRow.reason).filter_by(project=self._project)
-            return tuple(sorted((where, reason) for where, reason in session.execute(query)))
-
-
-def label_set_hash(labels: Sequence[TrainingLabel]) -> str:
-    """The sha256 of which samples carry which contents, in order of sample id."""
-    digest = hashlib.sha256()
-    for label in sorted(labels, key=lambda label: label.sample.id):
-        says = content_hash(Outcome.LABELLED, label.content, deleted=False)
-        digest.update(f"{label.sample.id} {says}\n".encode())
-    return digest.hexdigest()
+            return refusals_of(session, self._project)
 
 
 def _ends(answers: Mapping[str, ObservationRow | None]) -> Mapping[str, str | None]:

@@ -1,10 +1,8 @@
 """The ledger of one project: its verbs, sorted by what they speak of. Each verb is one transaction."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from alloop.clock import Clock
-from alloop.errors import ConfigError
 from alloop.ledger.announcements import Announcements
 from alloop.ledger.attempts import Attempts
 from alloop.ledger.batches import Batches
@@ -17,9 +15,9 @@ from alloop.ledger.holdouts import Holdout
 from alloop.ledger.interventions import Interventions
 from alloop.ledger.labels import Labels
 from alloop.ledger.models import Models
+from alloop.ledger.projects import Asked, enter_project
 from alloop.ledger.samples import Samples
 from alloop.ledger.steps import Cycles, Steps
-from alloop.ledger.tables import ProjectRow
 from alloop.nouns import Task
 
 __all__ = ["Ledger", "open_ledger"]
@@ -56,11 +54,11 @@ def open_ledger(
     """The project's ledger at `url`, made when it is new.
 
     Times are those of `clock`; leases run on `wall`, the time of day unless a test hands in another.
-    ConfigError when the project is there with another task or label set.
+    ConfigError when the project has begun with another task or label set.
     """
     database = open_database(url)
     try:
-        _enter(database, project, task, labels, clock.now())
+        enter_project(database, Asked(project, task, labels), clock.now())
     except BaseException:
         database.close()
         raise
@@ -82,15 +80,3 @@ def open_ledger(
         interventions=Interventions(database, project, clock, wall=wall),
         drifts=Drifts(database, project, clock),
     )
-
-
-def _enter(database: Database, project: str, task: Task, labels: tuple[str, ...], now: datetime) -> None:
-    with database.write() as session:
-        row = {"name": project, "task": task.value, "labels": list(labels), "created_at": now}
-        database.insert_new(session, ProjectRow, [row])
-        there = session.get_one(ProjectRow, project)
-        if (there.task, tuple(there.labels)) != (task.value, labels):
-            raise ConfigError(
-                f"project '{project}' is in the ledger with task {there.task} and labels {', '.join(there.labels)}; "
-                "restore them in alloop.toml or choose another [project] name"
-            )

@@ -74,11 +74,18 @@ class Models:
                 PromotionRow(project=self._project, number=number, name=promote, reason=reason, at=self._clock.now())
             )
 
+    def record_again(self, evaluations: Sequence[Evaluation]) -> None:
+        """Note what models that were evaluated before come to on what is left of the holdout; twice is once."""
+        rows = [{"project": self._project, **vars(evaluation)} for evaluation in evaluations]
+        with self._database.write() as session:
+            self._database.insert_new(session, EvaluationRow, rows)
+
     def evaluation(self, version: str) -> Evaluation | None:
-        """A model's newest evaluation on the holdout; none when it was not evaluated."""
+        """A model's newest evaluation on the holdout, which never grows; none when it was not evaluated."""
         with self._database.read() as session:
             query = select(EvaluationRow).filter_by(project=self._project, version=version)
-            row = session.scalars(query.order_by(EvaluationRow.cycle.desc()).limit(1)).first()
+            newest = query.order_by(EvaluationRow.cycle.desc(), EvaluationRow.samples).limit(1)
+            row = session.scalars(newest).first()
             return _evaluation(row) if row else None
 
 

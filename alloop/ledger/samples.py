@@ -10,10 +10,12 @@ from sqlalchemy.orm import Session
 
 from alloop.clock import Clock
 from alloop.ledger.database import Database
+from alloop.ledger.dropped import DROPPED, note_dropped
 from alloop.ledger.observations import observation
 from alloop.ledger.tables import BatchItemRow, HoldoutFreezeRow, ObservationRow, SampleRow, SetAsideRow
 from alloop.ledger.types import ContentJson
 from alloop.nouns import Content, Label, Outcome, Sample, Split
+from alloop.pieces import in_pieces
 
 __all__ = ["Refused", "SampleFile", "Samples"]
 
@@ -159,15 +161,29 @@ class Samples:
         return observation(self._project, "manifest", label, at=row["added_at"])
 
     def set_aside(self, refused: Sequence[Refused]) -> None:
-        """Note images that are no samples, newest reason first; a pool sample among them leaves the pool."""
+        """Note images that are no samples, newest reason first; a pool sample among them leaves the pool.
+
+        What a person dropped stays noted as dropped.
+        """
         with self._database.write() as session:
             now = self._clock.now()
             for refusal in refused:
                 key = {"project": self._project, "uri": refusal.uri}
+                before = session.get(SetAsideRow, tuple(key.values()))
+                if before is not None and before.cause == DROPPED:
+                    continue
                 session.merge(SetAsideRow(**key, cause=refusal.cause, reason=refusal.reason, at=now))
                 if refusal.cause in SPOILT:
                     pooled = update(SampleRow).filter_by(**key, split=Split.POOL)
                     session.execute(pooled.values(split=Split.ASIDE))
+
+    def drop(self, uris: Collection[str], *, reason: str) -> None:
+        """Take pool samples out of the pool for good, as a person wants it: nothing brings them back. Twice is once."""
+        with self._database.write() as session:
+            note_dropped(session, self._project, uris, reason=reason, at=self._clock.now())
+            pooled = update(SampleRow).filter_by(project=self._project, split=Split.POOL)
+            for some in chunks(sorted(uris)):
+                session.execute(pooled.where(SampleRow.uri.in_(some)).values(split=Split.ASIDE))
 
     def aside(self) -> tuple[Refused, ...]:
         """Everything that was set aside, in order of uri."""
@@ -281,4 +297,4 @@ def to_sample(row: SampleRow) -> Sample:
 
 
 def chunks(keys: Sequence[str]) -> Iterator[Sequence[str]]:
-    return (keys[start : start + LOOKUP] for start in range(0, len(keys), LOOKUP))
+    return in_pieces(keys, LOOKUP)

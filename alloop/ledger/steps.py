@@ -1,12 +1,10 @@
 """Cycles and their steps: clocks, leases, and the rule that a finished step stays as it is."""
 
-import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from contextvars import copy_context
 from datetime import datetime, timedelta
-from threading import Event, Thread
+from functools import partial
 from typing import Any
 from uuid import uuid4
 
@@ -14,17 +12,17 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from alloop.clock import Clock, WallClock
-from alloop.errors import CycleClosed, LeaseHeld, LeaseLost, LedgerBusy
+from alloop.errors import CycleClosed, LeaseHeld, LeaseLost
 from alloop.ledger.database import Database
 from alloop.ledger.interventions import refuse_held_back
 from alloop.ledger.leases import Lease, is_gone, shown_owner, this_process
+from alloop.ledger.renewing import let_go, renewing
 from alloop.ledger.tables import ContinuationRow, CycleRow, DecisionRow, StepRow
 from alloop.log_lines import at_step
 from alloop.nouns import STEPS, Action, Cycle, Stage
 
 __all__ = ["Cycles", "Steps", "close_cycle"]
 
-log = logging.getLogger(__name__)
 LEASE_S = 60.0
 """Somebody on another machine can take a dead process's step after this long; on the same machine, at once."""
 
@@ -113,7 +111,7 @@ class Steps:
             now = self._wall.now()
             if row.owner and row.lease_until and row.lease_until > now and not is_gone(row.owner):
                 raise LeaseHeld(
-                    f"{step} of cycle {cycle} is being done by {shown_owner(row.owner)}; wait for it, or stop it"
+                    f"{step} of cycle {cycle} is being done by {shown_owner(row.owner)}; this can go on once that ends or is stopped"
                 )
             row.token, row.owner = uuid4().hex, this_process()
             row.lease_until = now + timedelta(seconds=lease_s)
@@ -136,33 +134,13 @@ class Steps:
         if lease is None:
             yield None
             return
-        with at_step(self._project, cycle, step):
-            done = Event()
-            beat = Thread(target=copy_context().run, args=(self._keep_renewing, lease, lease_s, done), daemon=True)
-            beat.start()
+        renew, what = partial(self.renew, lease, lease_s=lease_s), f"the lease on {step}"
+        with at_step(self._project, cycle, step), renewing(renew, lease_s=lease_s, what=what):
             try:
                 yield lease
             except BaseException:
-                self._let_go(lease)
+                let_go(partial(self.release, lease), what=what)
                 raise
-            finally:
-                done.set()
-                beat.join()
-
-    def _let_go(self, lease: Lease) -> None:
-        try:
-            self.release(lease)
-        except LedgerBusy as error:  # what made the step fail is the news, and the lease runs out by itself
-            log.warning("the lease on %s could not be released: %s", lease.step, error)
-
-    def _keep_renewing(self, lease: Lease, lease_s: float, done: Event) -> None:
-        while not done.wait(lease_s / 3):
-            try:
-                self.renew(lease, lease_s=lease_s)
-            except LeaseLost:
-                return  # whoever finishes with a lost lease is refused, so nothing more is to be done here
-            except LedgerBusy as error:
-                log.warning("the lease on %s could not be renewed: %s", lease.step, error)
 
     def renew(self, lease: Lease, *, lease_s: float) -> None:
         """Hold the step for longer; LeaseLost when somebody else took it."""

@@ -13,12 +13,13 @@ from fastapi import APIRouter, Depends, FastAPI, Header, HTTPException, Request
 from starlette.background import BackgroundTask
 from starlette.responses import JSONResponse
 
+from alloop.annotation.form import Form
 from alloop.annotation.hints import MAX_BYTES
 from alloop.annotation.label_studio_queue import named, prediction
-from alloop.annotation.label_studio_results import Form, write_results
+from alloop.annotation.label_studio_results import write_results
 from alloop.errors import AlloopError, ConfigError
 from alloop.nouns import BatchItem, ModelVersion, Prelabel
-from alloop.prelabels import prelabels_of
+from alloop.publishing import readable_prelabels
 from alloop.service.answers import read_body, refusal
 from alloop.service.app import bare_app
 from alloop.service.secrets import ADVICE, BasicAuth, reveal
@@ -158,10 +159,13 @@ class Assist:
         }, version
 
     def _prelabels(self, champion: ModelVersion, items: Sequence[BatchItem]) -> Mapping[str, Prelabel]:
-        """The champion's pre-labels: those of the batch where they are its own, so that all say what was pushed."""
+        """The champion's pre-labels: those of the batch where they are its own, so that all say what was pushed.
+
+        An image that cannot be read gets none: it must not cost the rest of the page its own.
+        """
         kept = {x.sample.id: x.shown for x in items if x.shown and x.shown.model_version == champion.name}
         others = [item.sample for item in items if item.sample.id not in kept]
-        return kept | dict(prelabels_of(self._ws, champion, others))
+        return kept | dict(readable_prelabels(self._ws, champion, others))
 
 
 def _uris(items: Mapping[str, BatchItem]) -> list[str]:

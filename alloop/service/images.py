@@ -5,6 +5,7 @@ import io
 import os
 import re
 import stat
+from functools import partial
 
 import fsspec
 from fastapi import APIRouter, HTTPException, Request, Response
@@ -18,6 +19,7 @@ from alloop.nouns import Split
 from alloop.service.answers import refusal
 from alloop.service.metrics import Metrics
 from alloop.service.secrets import ADVICE, reveal
+from alloop.service.threads import Threads
 from alloop.signing import Signer
 from alloop.workspace import Workspace
 
@@ -27,9 +29,9 @@ SAMPLE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
 SHOWN = {"JPEG": "image/jpeg", "PNG": "image/png", "WEBP": "image/webp", "GIF": "image/gif", "BMP": "image/bmp"}
 """{Pillow's format: media type} of what every browser shows; anything else becomes a PNG."""
 READ_S = 30.0
-"""How long storage may take to give an image."""
+"""How long an image may take, from its place in the queue to the last byte that storage gives."""
 AT_ONCE = 8
-"""Images in memory at a time."""
+"""Images in memory at a time; one whose storage hangs counts until it answers, whether or not somebody still waits."""
 CACHE_S = 3600
 SAFE = {
     "Access-Control-Allow-Origin": "*",  # the address is the permission, and no cookie is asked for
@@ -49,7 +51,7 @@ class Images:
         self._ws, self._metrics, self._clock = ws, metrics, clock
         key = reveal(ws.config.service.signing_key, "signing_key")
         self._signer = Signer(ws.config.project.name, key.encode()) if key else None
-        self._turn = asyncio.Semaphore(AT_ONCE)
+        self._threads = Threads(AT_ONCE)
 
     async def give(self, request: Request, sample_id: str) -> Response:
         """Answer a request for one image; CVAT wants an address that ends like a picture's."""
@@ -66,8 +68,8 @@ class Images:
     async def _give(self, request: Request, sample_id: str) -> Response:
         left_s = self._check(request, sample_id)
         try:
-            async with self._turn, asyncio.timeout(READ_S):
-                media_type, raw = await asyncio.to_thread(self._read, sample_id)
+            async with asyncio.timeout(READ_S):
+                media_type, raw = await self._threads.run(partial(self._read, sample_id))
         except TimeoutError:
             raise HTTPException(504, "the image's storage does not answer; try again") from None
         except AlloopError as error:

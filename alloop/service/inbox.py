@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from alloop.errors import Transient
 from alloop.ledger.hints import Delivery
@@ -21,6 +22,7 @@ class Inbox:
     def __init__(self, store: Callable[[Sequence[Delivery]], Sequence[bool]]) -> None:
         self._store = store
         self._waiting: list[tuple[Delivery, asyncio.Future[bool]]] = []
+        self._thread = ThreadPoolExecutor(1)  # of its own: no other work, however slow, keeps a delivery waiting
         self._writing: asyncio.Task[None] | None = None
 
     async def put(self, delivery: Delivery) -> bool:
@@ -32,9 +34,10 @@ class Inbox:
         return await stored
 
     async def _write(self) -> None:
+        loop = asyncio.get_running_loop()
         while self._waiting:
             some, self._waiting = self._waiting, []
-            outcomes = await asyncio.to_thread(self._outcomes, [delivery for delivery, _ in some])
+            outcomes = await loop.run_in_executor(self._thread, self._outcomes, [delivery for delivery, _ in some])
             for (_, stored), outcome in zip(some, outcomes, strict=True):
                 _settle(stored, outcome)
 

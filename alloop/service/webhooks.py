@@ -1,9 +1,9 @@
 """Webhooks: verify, store, answer at once, and wake the loop. The labels themselves are read from the tool."""
 
-import asyncio
 import logging
 import time
 from collections.abc import Callable
+from functools import partial
 
 from fastapi import APIRouter, HTTPException, Request
 from fastapi.responses import JSONResponse
@@ -17,6 +17,7 @@ from alloop.service.answers import read_body, refusal
 from alloop.service.inbox import Inbox
 from alloop.service.metrics import Metrics
 from alloop.service.secrets import ADVICE, reveal
+from alloop.service.threads import Threads
 from alloop.workspace import Workspace
 
 __all__ = ["Wake", "Webhooks", "rest", "waking", "webhook_routes"]
@@ -27,6 +28,7 @@ NAMES = {400: "broken off", 401: "forged", 404: "unknown project", 408: "slow", 
 """{HTTP status: what the metrics call it}."""
 LARGE = 1 << 16
 """Bytes; the annotations that Label Studio was seen to send have 5,000."""
+LARGE_AT_ONCE = 4
 LOG = logging.getLogger("alloop.service")
 
 
@@ -48,7 +50,7 @@ class Webhooks:
     def __init__(self, ws: Workspace, *, metrics: Metrics, clock: Clock, wake: Wake) -> None:
         self._project, self._metrics, self._clock, self._wake = ws.config.project.name, metrics, clock, wake
         self._secret = reveal(ws.config.service.webhook_secret, "webhook_secret")
-        self._inbox = Inbox(ws.ledger.hints.receive)
+        self._inbox, self._threads = Inbox(ws.ledger.hints.receive), Threads(LARGE_AT_ONCE)
 
     async def receive(self, request: Request) -> JSONResponse:
         """Answer a delivery of the tool that its path names."""
@@ -79,7 +81,8 @@ class Webhooks:
         raw = await read_body(request, MAX_BYTES)
         parts = (request.headers, raw, self._secret, self._clock.now())
         # a megabyte takes 70 ms, in which nobody else would be answered; a thread for each small one would cost more
-        hint = PARSERS[tool](*parts) if len(raw) < LARGE else await asyncio.to_thread(PARSERS[tool], *parts)
+        parse = partial(PARSERS[tool], *parts)
+        hint = parse() if len(raw) < LARGE else await self._threads.run(parse)
         self._refuse_strangers(hint, request.query_params.get("project"))
         return await self._inbox.put(Delivery(hint.tool, hint.event, hint.key, hint.body))
 

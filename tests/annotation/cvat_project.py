@@ -4,7 +4,7 @@ from pydantic import SecretStr
 
 from alloop.annotation.cvat import CvatTool, Place
 from alloop.annotation.cvat_client import Access, Server
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form
 from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Prelabel, Sample, Task
 from tests.annotation.fake_cvat import SIZE, TOKEN
 

@@ -119,6 +119,19 @@ class LabelStudioAnswers:
         assert changes.refused[0].where == f"task {refs['a']}, annotation {made['id']}"
         assert changes.refused[0].reason == "label 'zebra' is not in the label set; use one of cat, dog"
 
+    def test_a_refusal_is_mended_when_its_answer_was_changed_or_deleted_and_not_before(self, tool, person):
+        refs = tool.push(batch_of("ab"))
+        edited, deleted = (person.choose(int(refs[key]), "zebra") for key in "ab")
+        first = tool.changed_since("")
+        where = [refusal.where for refusal in first.refused]
+        again = tool.changed_since(first.cursor)
+        assert [again.is_mended(place) for place in where] == [False, False]
+        person.edit(edited["id"], result=[choice("cat")])
+        second = tool.changed_since(again.cursor)
+        assert [second.is_mended(place) for place in where] == [True, False]
+        person.delete(deleted["id"])
+        assert tool.changed_since(second.cursor).is_mended(where[1])
+
     def test_an_answer_that_is_changed_to_something_unusable_says_nothing_any_more(self, tool, person):
         refs = tool.push(batch_of("a"))
         made = person.choose(int(refs["a"]), "cat")

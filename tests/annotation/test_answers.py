@@ -1,23 +1,23 @@
 import json
 import re
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from alloop.annotation.answers import Form, read_answers
+from alloop.annotation.answers import STILL_WRITING_S, Sheet, read_answers
 from alloop.annotation.folder import FolderTool
-from alloop.annotation.placing import image_size
-from alloop.nouns import Batch, BatchItem, Box, Lane, Sample, Task
+from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Sample, Task
 
 A, B = "a" * 64, "b" * 64
 GOOD = {"sample": A, "label": "cat"}
 
 
-def form(task=Task.CLASSIFY, size=(100, 50)):
+def sheet(task=Task.CLASSIFY, size=(100, 50)):
     refs = {f"batch-0003/{id[:12]}": id for id in (A, B)}
-    return Form(task, ("cat", "dog"), samples=refs, size_of=lambda sample: size)
+    return Sheet(task, ("cat", "dog"), samples=refs, size_of=lambda sample: size)
 
 
 def reason(line, task=Task.CLASSIFY):
@@ -25,7 +25,7 @@ def reason(line, task=Task.CLASSIFY):
     good = GOOD if task is Task.CLASSIFY else {"sample": A, "boxes": []}
     text = line if isinstance(line, bytes) else json.dumps(line).encode()
     answers, refused = read_answers(
-        b"\n".join([json.dumps(good).encode(), text, json.dumps(good).encode()]), form(task)
+        b"\n".join([json.dumps(good).encode(), text, json.dumps(good).encode()]), sheet(task), age_s=0.0
     )
     assert len(answers) == 2
     ((number, why),) = refused
@@ -99,7 +99,7 @@ def test_a_bad_box_is_refused(line, why):
 
 
 def boxes_of(boxes, task=Task.DETECT, size=(100, 50)):
-    answers, refused = read_answers(json.dumps({"sample": A, "boxes": boxes}).encode(), form(task, size))
+    answers, refused = read_answers(json.dumps({"sample": A, "boxes": boxes}).encode(), sheet(task, size), age_s=0.0)
     assert refused == []
     return answers[0].content.boxes
 
@@ -130,14 +130,37 @@ def test_a_bad_polygon_is_refused(polygon):
 
 def test_a_prefix_of_two_samples_names_neither():
     refs = {"r1": "0123456789abX", "r2": "0123456789abY"}
-    both = Form(Task.CLASSIFY, ("cat",), samples=refs, size_of=lambda sample: None)
-    _, refused = read_answers(b'{"sample": "0123456789ab", "label": "cat"}', both)
+    both = Sheet(Task.CLASSIFY, ("cat",), samples=refs, size_of=lambda sample: None)
+    _, refused = read_answers(b'{"sample": "0123456789ab", "label": "cat"}', both, age_s=0.0)
     assert "names two samples of this batch; write the whole id" in refused[0][1]
+
+
+HALF = json.dumps(GOOD).encode()[:-5]
+
+
+@pytest.mark.parametrize(("age_s", "lines"), [(0.0, []), (STILL_WRITING_S, []), (STILL_WRITING_S + 0.1, [2])])
+def test_half_a_line_is_refused_when_nobody_goes_on_writing_it(age_s, lines):
+    answers, refused = read_answers(json.dumps(GOOD).encode() + b"\n" + HALF, sheet(), age_s=age_s)
+    assert len(answers) == 1
+    assert [number for number, _ in refused] == lines
+
+
+def test_half_a_line_in_the_middle_is_refused_at_once():
+    _, refused = read_answers(HALF + b"\n" + json.dumps(GOOD).encode(), sheet(), age_s=0.0)
+    assert [number for number, _ in refused] == [1]
+
+
+@pytest.mark.parametrize("last", ["9999-12-31T23:59:59.999999+00:00", "9999-01-01T00:00:00Z"])
+def test_no_time_is_so_late_that_nothing_can_follow(last):
+    assert "is out of range" in reason(GOOD | {"updated_at": last})
 
 
 @given(st.binary(max_size=200))
 def test_no_bytes_at_all_make_it_fail(raw):
-    read_answers(raw, form())
+    read_answers(raw, sheet(), age_s=0.0)
+    answers, refused = read_answers(raw + b"\n" + json.dumps(GOOD).encode(), sheet(), age_s=0.0)
+    assert answers[-1].content == Content("cat")
+    assert all(why.encode() for _, why in refused)
 
 
 TEXT = st.text("a0-:TZ \n\ud800", max_size=5)
@@ -155,10 +178,26 @@ JSON = st.recursive(
     st.sampled_from(list(Task)),
 )
 def test_no_values_at_all_make_it_fail(fields, task):
-    answers, refused = read_answers((json.dumps({"sample": A} | fields) + "\n").encode(), form(task))
+    answers, refused = read_answers((json.dumps({"sample": A} | fields) + "\n").encode(), sheet(task), age_s=0.0)
     assert len(answers) + len(refused) == 1
     for _, why in refused:
         assert why.encode()
+
+
+NAMES = st.sampled_from([A, B, A[:12], f"batch-0003/{B[:12]}"])
+EXTRAS = {
+    "annotator": st.sampled_from(["kim", "Zoë"]),
+    "lead_time_s": st.floats(0, 1e6),
+    "updated_at": st.datetimes(timezones=st.just(UTC)).filter(lambda at: at.year < 9999).map(datetime.isoformat),
+}
+
+
+@given(st.fixed_dictionaries({"sample": NAMES, "label": st.sampled_from(["cat", "dog"])}, optional=EXTRAS))
+def test_every_line_that_keeps_to_the_rules_is_taken(fields):
+    answers, refused = read_answers(json.dumps(fields).encode(), sheet(), age_s=0.0)
+    assert refused == []
+    assert answers[0].content == Content(fields["label"])
+    assert answers[0].annotator == fields.get("annotator", "folder")
 
 
 def test_a_refusal_says_which_line_of_which_file(tmp_path):
@@ -170,11 +209,3 @@ def test_a_refusal_says_which_line_of_which_file(tmp_path):
     changes = tool.changed_since("")
     assert [refusal.where for refusal in changes.refused] == ["batch-0003/labels.jsonl:4"]
     assert [label.content.class_name for label in changes.labels] == ["cat"]
-
-
-def test_the_size_of_a_turned_photograph_is_the_upright_one(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    Image.new("L", (40, 30)).save(tmp_path / "turned.jpg", exif=exif)
-    assert image_size(tmp_path / "turned.jpg") == (30, 40)
-    assert image_size(tmp_path / "none.jpg") is None

@@ -126,6 +126,33 @@ def test_an_answer_that_cannot_be_used_says_where_and_why_and_leaves_the_others(
     assert "'ellipse'" in changes.refused[0].reason
 
 
+def test_a_refusal_is_mended_when_its_job_was_completed_again_or_is_open_again_and_not_before(fake):
+    tool = make_tool(fake, Task.DETECT)
+    job = finished(fake, tool, content=None)
+    fake.draw(job, "ellipse", [10, 10, 20, 5])
+    fake.complete(job)
+    first = tool.changed_since("")
+    where = first.refused[0].where
+    again = tool.changed_since(first.cursor)
+    assert not again.is_mended(where)
+    fake.move(job, state="in progress")
+    assert tool.changed_since(again.cursor).is_mended(where)
+    job["shapes"].clear()
+    fake.complete(job)
+    last = tool.changed_since(again.cursor)
+    assert (last.refused, last.is_mended(where)) == ((), True)
+
+
+def test_a_replica_is_no_longer_refused_once_it_was_completed_by_somebody(fake):
+    tool = make_tool(fake)
+    job = finished(fake, tool, annotators=2)
+    fake.complete(job, who="")
+    first = tool.changed_since("")
+    assert [refusal.where for refusal in first.refused] == [f"job {job['id']}"]
+    fake.complete(job, who="ann")
+    assert tool.changed_since(first.cursor).is_mended(f"job {job['id']}")
+
+
 def test_an_answer_that_becomes_unusable_counts_no_more(fake):
     tool = make_tool(fake, Task.DETECT)
     job = finished(fake, tool, content=BOX)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alloop.annotation.cvat_shapes import Marks, check_prelabel, read_marks, write_prelabel
-from alloop.annotation.label_studio_results import Form
+from alloop.annotation.form import Form
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Prelabel, Task
 

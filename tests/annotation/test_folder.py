@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from alloop.annotation.folder import FolderTool
-from alloop.annotation.placing import image_size
 from alloop.errors import ToolUnavailable
+from alloop.images import header_size
 from alloop.nouns import Batch, BatchItem, Box, Content, Lane, Outcome, Prelabel, Sample, Task
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract, SharedSampleContract, make_batch
 
@@ -153,7 +153,7 @@ class TestImages:
         make_tool(tmp_path, images="copy").push(batch)
         place = tmp_path / "annotation/batch-0003" / tasks(tmp_path)[1]["image"]
         assert not place.is_symlink()
-        assert image_size(place) == (40, 30)
+        assert header_size(place) == (40, 30)
 
     def test_remote_images_are_copied(self, tmp_path, batch):
         item = replace(batch.items[0], sample=replace(batch.items[0].sample, uri=f"file://{_image(tmp_path)}"))

@@ -1,10 +1,10 @@
 import pytest
 from pydantic import SecretStr
 
+from alloop.annotation.form import Form
 from alloop.annotation.image_urls import signed
 from alloop.annotation.label_studio import LabelStudioTool
 from alloop.annotation.label_studio_client import Server
-from alloop.annotation.label_studio_results import Form
 from alloop.clock import VirtualClock
 from alloop.errors import ConfigError, ToolUnavailable
 from alloop.nouns import Prelabel, Task

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alloop.annotation.label_studio_results import Form, read_results, write_results
+from alloop.annotation.form import Form
+from alloop.annotation.label_studio_results import read_results, write_results
 from alloop.errors import BadLabel
 from alloop.nouns import Box, Content, Outcome, Prelabel, Task
 from tests.annotation.label_studio_person import choice, rectangle, region

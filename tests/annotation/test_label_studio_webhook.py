@@ -1,9 +1,9 @@
 import pytest
 from pydantic import SecretStr
 
+from alloop.annotation.form import Form
 from alloop.annotation.label_studio import LabelStudioTool
 from alloop.annotation.label_studio_client import Server
-from alloop.annotation.label_studio_results import Form
 from alloop.annotation.label_studio_webhook import webhook_at
 from alloop.errors import ToolUnavailable
 from alloop.nouns import Task

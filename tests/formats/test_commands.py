@@ -104,7 +104,7 @@ def test_labels_of_people_train_at_once(yolo: Path, run: Run, tmp_path: Path) ->
 def test_images_that_are_set_aside_are_named(yolo: Path, run: Run) -> None:
     write(yolo / "labels" / "train" / "a.txt", "0 0.5 0.5 2 0.5")
     told = run("add", yolo / "images", "--labels", yolo)
-    assert "4 added, 0 known, 1 set aside\n4 of 5 have labels\n" in told
+    assert "4 added, 0 known, 1 set aside\n4 of 5 have labels, counting what is set aside\n" in told
     assert (
         "set/images/train/a.png has a label that cannot be used: set/labels/train/a.txt, line 1 reaches 50.0 px" in told
     )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from alloop.ledger.labels import label_set_hash
+from alloop.ledger.label_sets import label_set_hash
 from alloop.nouns import Box, Content, Lane, Outcome, Refusal, Sample, TrainingLabel
 
 

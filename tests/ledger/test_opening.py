@@ -16,7 +16,7 @@ from sqlalchemy.pool import NullPool
 import alloop.ledger
 from alloop.errors import ConfigError, LedgerBusy
 from alloop.ledger.tables import Base
-from alloop.nouns import Flag, Task
+from alloop.nouns import Flag
 
 MIGRATIONS = Path(alloop.ledger.__file__).parent / "migrations"
 HEAD = ScriptDirectory(str(MIGRATIONS)).get_current_head()
@@ -216,19 +216,6 @@ def test_every_name_of_postgres_is_understood(name, postgres_url, open_at):
 def test_prefects_name_of_sqlite_is_understood(tmp_path, open_at):
     with open_at(f"sqlite+aiosqlite:///{tmp_path}/ledger.db"):
         assert (tmp_path / "ledger.db").exists()
-
-
-@pytest.mark.parametrize(
-    "changed", [{"labels": ("cat", "dog", "bird")}, {"labels": ("dog", "cat")}, {"task": Task.DETECT}]
-)
-def test_a_project_keeps_its_task_and_labels(url, open_at, changed):
-    with open_at(url) as ledger:
-        project = ledger.samples._project
-        with pytest.raises(ConfigError, match=f"project '{project}' is in the ledger with task classify") as error:
-            open_at(url, project=project, **changed)
-        assert "cat, dog" in sentence(error)
-        with open_at(url, project=project):
-            pass
 
 
 def test_processes_that_make_the_same_database_at_once_all_get_it(fresh_url, other_process):

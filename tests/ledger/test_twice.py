@@ -30,6 +30,16 @@ def set_aside(loop):
     return lambda: loop.ledger.samples.set_aside(refused)
 
 
+def drop(loop):
+    loop.add("ab")
+    return lambda: loop.ledger.samples.drop(["/pool/a.png"], reason="dropped by a person")
+
+
+def drop_held(loop):
+    loop.add("ab", split=Split.HOLDOUT)
+    return lambda: loop.ledger.holdout.drop(["/pool/a.png"], reason="dropped by a person")
+
+
 def assign(loop):
     loop.add("ab", group="clip")
     loop.add("cd")
@@ -155,6 +165,12 @@ def record_evaluations(loop):
     return lambda: loop.ledger.models.record_evaluations(evaluating, [evaluation], promote="v0", reason="first")
 
 
+def record_again(loop):
+    record_evaluations(loop)()
+    evaluation = Evaluation("v0", 0, "accuracy", 90.0, 88.5, 91.5, 299, "e" * 64, "e.parquet", "3" * 64)
+    return lambda: loop.ledger.models.record_again([evaluation])
+
+
 def record_decision(loop):
     loop.open()
     lease = loop.walk_to("strategy_switch")
@@ -277,6 +293,8 @@ def name_attempt(loop):
 VERBS = {
     "samples.add": add,
     "samples.set_aside": set_aside,
+    "samples.drop": drop,
+    "holdout.drop": drop_held,
     "holdout.assign": assign,
     "holdout.freeze": freeze,
     "cycles.open_next": open_next,
@@ -293,6 +311,7 @@ VERBS = {
     "labels.close_batch": close_batch,
     "models.record": record_model,
     "models.record_evaluations": record_evaluations,
+    "models.record_again": record_again,
     "decisions.record": record_decision,
     "decisions.raise_flags": raise_flags,
     "hints.receive": receive,
@@ -314,7 +333,7 @@ VERBS = {
 }
 READS = {
     "samples": {"away", "known", "sizes", "aside", "counts", "unlabelled", "everything", "get", "truths"},
-    "holdout": {"all", "frozen"},
+    "holdout": {"all", "frozen", "dropped"},
     "cycles": {"get", "all"},
     "steps": {"hold", "of", "facts"},
     "batches": {"score_files", "get", "refs", "outcomes", "tally"},

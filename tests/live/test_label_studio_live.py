@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 from pydantic import SecretStr
 
+from alloop.annotation.form import Form
 from alloop.annotation.label_studio import LabelStudioTool
 from alloop.annotation.label_studio_client import Server
-from alloop.annotation.label_studio_results import Form
 from alloop.errors import ConfigError, ToolUnavailable
 from alloop.nouns import Box, Content, Outcome, Task
 from alloop.testing.annotation_contract import LABELS, AnnotationToolContract

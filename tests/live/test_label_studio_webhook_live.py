@@ -3,9 +3,9 @@
 import pytest
 from pydantic import SecretStr
 
+from alloop.annotation.form import Form
 from alloop.annotation.label_studio import LabelStudioTool
 from alloop.annotation.label_studio_client import Server
-from alloop.annotation.label_studio_results import Form
 from alloop.nouns import Task
 from alloop.testing.annotation_contract import LABELS
 from tests.annotation.label_studio_person import Person

@@ -4,6 +4,7 @@ import base64
 import json
 import logging
 from collections import Counter
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -146,6 +147,19 @@ def test_after_another_promotion_the_new_champion_answers(tmp_path):
     assert found["model_version"] == f"{first.name}/b2"
     assert found["result"][0]["value"] == {"choices": [str(seen.argmax())]}
     assert found["result"][0]["score"] == pytest.approx(float(seen.max()))
+
+
+def test_an_image_that_is_gone_costs_the_others_nothing(tmp_path):
+    with small_project(tmp_path / "p", write_images(tmp_path / "i"), more=SECTION) as ws:
+        run_cycles(ws, 1)
+        first = ws.ledger.models.champion()
+        run_cycles(ws, 1)
+        run_until_pushed(ws)
+        promote(ws, first.name)
+        lost, *others = [item.sample for item in ws.ledger.batches.get(2).items if item.shown]
+        Path(lost.uri).unlink()
+        found = predict(Caller(create_assist(ws)), lost.id, *[sample.id for sample in others])
+    assert [bool(one["result"]) for one in found] == [False] + [True] * len(others)
 
 
 def promote(ws, name):

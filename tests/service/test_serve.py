@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 import httpx
 import pytest
 
-from alloop.commands.serve import serve
+from alloop.commands.serve import assist, serve
 from alloop.errors import ConfigError
 from alloop.signing import Signer
 from alloop.workspace import open_workspace
@@ -144,12 +144,14 @@ def test_the_health_check_of_its_container_signs_in(tmp_path, port, password, he
     assert (done.returncode == 0) == healthy
 
 
-def test_a_port_that_is_taken_is_told_in_a_sentence(tmp_path, port):
-    with (
-        socket.create_server(("127.0.0.1", port)),
-        pytest.raises(ConfigError, match=f"127.0.0.1:{port}.*service. port"),
-    ):
-        serve(tmp_path)
+@pytest.mark.parametrize(("command", "key"), [(serve, "port"), (assist, "assist_port")])
+def test_a_port_that_is_taken_is_told_in_one_sentence_and_nothing_before(tmp_path, port, capsys, command, key):
+    with socket.create_server(("127.0.0.1", port)), pytest.raises(ConfigError) as error:
+        command(tmp_path)
+    assert str(error.value) == (
+        f"nothing can listen at 127.0.0.1:{port} (Address already in use); choose another [service] {key}"
+    )
+    assert capsys.readouterr() == ("", "")
 
 
 def test_secrets_that_are_missing_are_told_at_the_start(tmp_path, port, capsys):
