@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from alloop.acquisition.disagreement import jensen_shannon
+from alloop.acquisition.disagreement import MEASURES
 from alloop.ledger import Ledger
 from alloop.nouns import Evidence, Floats, ModelVersion, Sample, Task
 from alloop.second_opinions import Doubted, masks_apart_from, mirrored_apart, rivals_apart
@@ -84,5 +84,6 @@ def committee_of(ledger: Ledger, cycle: int) -> tuple[ModelVersion, ...]:
 
 
 def dissent(ws: Workspace, members: Sequence[ModelVersion], samples: Sequence[Sample]) -> Floats:
-    """How far classifiers disagree about each of N samples, (N,) float32."""
-    return jensen_shannon(np.stack([ws.model(version).predict(samples).probabilities for version in members]))
+    """How far classifiers disagree about each of N samples, (N,) float32, by the `[committee] measure`."""
+    measure = MEASURES[ws.config.committee.measure]
+    return measure(np.stack([ws.model(version).predict(samples).probabilities for version in members]))

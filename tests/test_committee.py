@@ -1,11 +1,14 @@
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 
+from alloop.acquisition.disagreement import MEASURES
 from alloop.choosing import replay_batch
 from alloop.committee import committee_of, dissent
 from alloop.report import write_report
+from alloop.sections import CommitteeSection
 from alloop.summary import summarise
 from alloop.workspace import Workspace
 from tests.small_project import run_cycles, small_project, write_images
@@ -66,14 +69,28 @@ def test_who_sits_in_the_committee(names: dict[str, str], scorer: str, members: 
     assert [version.name for version in found] == members
 
 
-def test_every_sample_is_judged_by_every_member(tmp_path: Path) -> None:
-    def asked(ws: Workspace, *names: str) -> np.ndarray:
-        samples = [answer.sample for answer in ws.ledger.holdout.frozen()[1]]
-        return dissent(ws, [ws.ledger.models.get(name) for name in names], samples)
+def asked(ws: Workspace, *names: str) -> np.ndarray:
+    """How far the named models disagree about the holdout, (40,)."""
+    samples = [answer.sample for answer in ws.ledger.holdout.frozen()[1]]
+    return dissent(ws, [ws.ledger.models.get(name) for name in names], samples)
 
+
+def test_every_sample_is_judged_by_every_member(tmp_path: Path) -> None:
     with small_project(tmp_path / "p", write_images(tmp_path / "data")) as ws:
         run_cycles(ws, 2)
         apart, alike = asked(ws, "v0", "v1"), asked(ws, "v1", "v1")
     assert apart.shape == (40,)
-    assert (apart > 0).any()
+    assert len(np.unique(apart)) > 2  # in how much they say, not in votes alone
     assert not alike.any()
+
+
+def test_votes_alone_count_where_the_configuration_says_so(tmp_path: Path) -> None:
+    more = '[committee]\nmeasure = "vote-entropy"'
+    with small_project(tmp_path / "p", write_images(tmp_path / "data"), more=more) as ws:
+        run_cycles(ws, 2)
+        apart = asked(ws, "v0", "v1")
+    assert np.unique(apart) == pytest.approx([0, np.log(2)], abs=1e-6)
+
+
+def test_the_configuration_knows_all_measures() -> None:
+    assert get_args(CommitteeSection.model_fields["measure"].annotation) == tuple(MEASURES)

@@ -9,7 +9,8 @@ from alloop.acquisition.calibration import apply_temperature, expected_calibrati
 from alloop.confidence import Calibration, calibrate, calibration_of, temperature_of
 from alloop.judging import predict_holdout
 from alloop.nouns import Lane
-from alloop.report_cycle import cycle_markdown, write_report
+from alloop.report import write_report
+from alloop.report_cycle import cycle_markdown
 from alloop.summary import Answers, summarise
 from alloop.workspace import Workspace
 from tests.small_project import LABELS, run_cycles, small_project, write_images

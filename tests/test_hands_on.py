@@ -262,7 +262,9 @@ def test_the_lift_is_measured_from_the_last_challenger_that_was_evaluated(ws: Wo
 def test_a_model_that_was_never_evaluated_is_passed_over(ws: Workspace, rows: list[Row]) -> None:
     answer(ws, 1, truly(rows))
     do(ws, 1, wait_for_labels, retrain)
-    assert cancel_cycle(ws).reason.startswith("cancelled by a person at holdout_eval: all 12 samples had answers, which are kept")
+    assert cancel_cycle(ws).reason.startswith(
+        "cancelled by a person at holdout_eval: all 12 samples had answers, which are kept"
+    )
     assert ws.ledger.models.champion().name == "v0"
     turn(ws, rows)
     assert ws.ledger.decisions.all()[-1].lift is not None

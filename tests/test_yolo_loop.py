@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
@@ -37,11 +38,48 @@ def yolo(folder: Path, task: Task, *, steps: int) -> Path:
     return config
 
 
-@pytest.mark.parametrize("task", [Task.DETECT, Task.SEGMENT])
-def test_a_yolo_goes_round_to_its_decision(tmp_path: Path, task: Task) -> None:
-    with open_workspace(yolo(tmp_path, task, steps=6)) as ws:
+@dataclass(frozen=True)
+class Killed:
+    """What was to be seen when `alloop run` was killed, and the project after the loop went on to its decision."""
+
+    told: str
+    children_gone: bool
+    left: list[Path]
+    config: Path
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory: pytest.TempPathFactory) -> Killed:
+    """Killed in the middle of the first training, and then two cycles of the same project."""
+    config = yolo(tmp_path_factory.mktemp("killed"), Task.DETECT, steps=400)
+    command = [sys.executable, "-m", "alloop", "run", "--direct", "--config", str(config)]
+    env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as process:
+        assert process.stdout is not None
+        training = next(line for line in process.stdout if "train: " in line)
+        children = psutil.Process(process.pid).children(recursive=True)
+        process.send_signal(signal.SIGKILL)
+    seen = Killed(training, bool(children) and gone(children), list(trainings(config).iterdir()), config)
+    config.write_text(config.read_text().replace("steps = 400", "steps = 6"))
+    two_cycles(config)
+    return seen
+
+
+def trainings(config: Path) -> Path:
+    """The folder in which a training keeps its files while it runs."""
+    return config.parent / ".alloop" / "yolo" / "trainings"
+
+
+def two_cycles(config: Path) -> None:
+    """The loop, to the decision of cycle 1."""
+    with open_workspace(config) as ws:
         for _ in range(2):
             walk(ws, open_cycle(ws), wait=True)
+
+
+def decided(config: Path) -> None:
+    """That two cycles ended in decisions, and the second model went on from the first."""
+    with open_workspace(config) as ws:
         rows = summarise(ws).cycles
         parents = [ws.ledger.models.of(number)[0].parent for number in range(2)]
     assert [row.labels for row in rows] == [12, 24]
@@ -49,23 +87,33 @@ def test_a_yolo_goes_round_to_its_decision(tmp_path: Path, task: Task) -> None:
     assert parents == [None, "v0"]  # trained on from the champion
 
 
-def test_killed_in_the_middle_of_a_training_it_goes_on_without_a_second_model(tmp_path: Path) -> None:
-    config = yolo(tmp_path, Task.DETECT, steps=400)
-    command = [sys.executable, "-m", "alloop", "run", "--direct", "--config", str(config)]
-    env = os.environ | {"PYTHONPATH": str(CHECKOUT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=env) as killed:
-        assert killed.stdout is not None
-        training = next(line for line in killed.stdout if "train: " in line)
-        children = psutil.Process(killed.pid).children(recursive=True)
-        killed.send_signal(signal.SIGKILL)
-    assert training.startswith("cycle 0: train: ")
-    assert gone(children)
-    config.write_text(config.read_text().replace("steps = 400", "steps = 6"))
-    subprocess.run(command, check=True, capture_output=True, env=env, timeout=120)
-    with open_workspace(config) as ws:
-        assert [version.name for version in ws.ledger.models.of(0)] == ["v0"]
-        assert len(list((ws.config.state / "models").rglob("*"))) == 1
-        assert ws.ledger.models.champion().name == "v0"
+def test_a_segmenter_goes_round_to_its_decision(tmp_path: Path) -> None:
+    config = yolo(tmp_path, Task.SEGMENT, steps=6)
+    two_cycles(config)
+    decided(config)
+
+
+@pytest.mark.xdist_group("yolo-killed")
+class TestKilledInTheMiddleOfATraining:
+    """kill -9 lets the killed process clean up nothing itself."""
+
+    def test_the_training_was_on(self, killed: Killed) -> None:
+        assert killed.told.startswith("cycle 0: train: ")
+
+    def test_the_training_dies_too(self, killed: Killed) -> None:
+        assert killed.children_gone
+
+    def test_the_training_leaves_no_files(self, killed: Killed) -> None:
+        assert killed.left == []
+
+    def test_the_rerun_goes_on_without_a_second_model(self, killed: Killed) -> None:
+        with open_workspace(killed.config) as ws:
+            assert [version.name for version in ws.ledger.models.of(0)] == ["v0"]
+            files = [version.sha256 for number in range(2) for version in ws.ledger.models.of(number)]
+            assert len(list((ws.config.state / "models").rglob("*"))) == len(set(files)) == 2
+
+    def test_a_detector_goes_round_to_its_decision(self, killed: Killed) -> None:
+        decided(killed.config)
 
 
 def gone(children: list[psutil.Process]) -> bool:

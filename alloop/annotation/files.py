@@ -14,7 +14,12 @@ __all__ = ["locked", "read_lines", "write_atomically", "write_lines"]
 
 
 def write_atomically(path: Path, content: bytes) -> None:
-    """Put `content` at `path`, whole or not at all; ToolUnavailable when the disk does not take it."""
+    """Put `content` at `path`, whole or not at all.
+
+    Raises:
+        LoopError: something else lies there, or it is somebody else's.
+        ToolUnavailable: the disk does not take it.
+    """
     with _reached(path, "written"):
         whole_files.write_atomically(path, content)
 
@@ -29,7 +34,7 @@ def read_lines(path: Path) -> list[dict[str, Any]]:
     """The records that `write_lines` put at `path`; none when there is no file.
 
     Raises:
-        LoopError: it was changed since.
+        LoopError: it was changed since, or may not be read.
         ToolUnavailable: the disk does not give it.
     """
     try:
@@ -54,7 +59,10 @@ def _record(line: str, where: str) -> dict[str, Any]:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Hold `folder` against other processes; the system frees it when its holder dies. ToolUnavailable when it cannot."""
+    """Hold `folder` against other processes; the system frees it when its holder dies.
+
+    Raises as `write_atomically` does.
+    """
     with ExitStack() as holding:
         with _reached(folder, "locked"):
             folder.mkdir(parents=True, exist_ok=True)
@@ -67,6 +75,10 @@ def _reached(path: Path, what: str) -> Iterator[None]:
     """For these files the disk is the annotation tool: when it is full or away, trying again later helps."""
     try:
         yield
+    except (FileExistsError, NotADirectoryError, IsADirectoryError, PermissionError) as error:
+        raise LoopError(
+            f"{path} cannot be {what} ({error.strerror or error}); see what lies there, and whose it is"
+        ) from error
     except OSError as error:
         cause = error.strerror or error  # without the name of a temporary file, which is another each time
-        raise ToolUnavailable(f"{path} cannot be {what} ({cause}); make room or check its permissions") from error
+        raise ToolUnavailable(f"{path} cannot be {what} ({cause}); make room, or mount it again") from error

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from alloop.errors import ModelCorrupt
 from alloop.models.architectures import Classifier, build_classifier
 from alloop.models.devices import limited_threads, pick_device, seeded
-from alloop.models.files import check_facts, read_model, write_whole
+from alloop.models.files import check_facts, read_model
 from alloop.models.packs import read_pack, write_pack
 from alloop.models.pixels import to_tensor
 from alloop.models.steepness import expected_gradient_length
@@ -22,6 +22,7 @@ from alloop.models.targets import class_numbers, in_order, only_classify
 from alloop.models.training import Schedule, train
 from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
 from alloop.sections import ModelSection, Project
+from alloop.whole_files import write_atomically
 
 __all__ = ["ClassifierModel", "from_config"]
 
@@ -108,7 +109,7 @@ class ClassifierModel:
             network = self._read_network(parent) if parent else self._start_network(weights=self._weights)
             generator = torch.Generator().manual_seed(seed)
             train(network, pixels, classes, schedule=self._schedule, generator=generator, progress=progress)
-        return write_whole(out_dir / f"classifier-{seed}.pt", self._pack(network))
+        return write_atomically(out_dir / f"classifier-{seed}.pt", self._pack(network))
 
     def load(self, path: Path) -> None:
         """Take the weights in `path`; ModelCorrupt when they are not of this label set, architecture and image size."""

@@ -1,23 +1,11 @@
-"""Model files appear whole or not at all."""
+"""Model files are read only when they are there and of the model that asks."""
 
-import os
 from collections.abc import Mapping
 from pathlib import Path
 
 from alloop.errors import ModelCorrupt
 
-__all__ = ["check_facts", "read_model", "write_whole"]
-
-
-def write_whole(path: Path, raw: bytes) -> Path:
-    """Write `raw` to `path` through a temporary name, flushed to disk and renamed; returns the path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("wb") as file:
-        file.write(raw)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary.replace(path)
+__all__ = ["check_facts", "read_model"]
 
 
 def read_model(path: Path) -> bytes:

@@ -10,11 +10,12 @@ from alloop.acquisition.gradient import expected_gradient_lengths
 from alloop.errors import ModelCorrupt
 from alloop.models.embedders import make_embedder
 from alloop.models.features import CachedEmbedder
-from alloop.models.files import check_facts, read_model, write_whole
+from alloop.models.files import check_facts, read_model
 from alloop.models.heads import Head, fit_head, pack_head, unpack_head
 from alloop.models.targets import class_numbers, in_order, only_classify
 from alloop.nouns import Floats, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
 from alloop.sections import ModelSection, Project
+from alloop.whole_files import write_atomically
 
 __all__ = ["FrozenModel", "from_config"]
 
@@ -83,7 +84,7 @@ class FrozenModel:
             blocks.append(block)
             progress("embed", sum(map(len, blocks)), len(labels))
         head = fit_head(np.concatenate(blocks), classes, count=len(self.labels))
-        return write_whole(out_dir / f"frozen-{seed}.npz", pack_head(head, **self._facts()))
+        return write_atomically(out_dir / f"frozen-{seed}.npz", pack_head(head, **self._facts()))
 
     def load(self, path: Path) -> None:
         """Take the head in `path`; ModelCorrupt when it is not one for this label set and embedder."""

@@ -1,6 +1,5 @@
 """Rows of numbers by sample id in one memory-mapped file: written once, then shared by processes that only read."""
 
-import os
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from alloop.nouns import Integers
+from alloop.whole_files import appearing, write_atomically
 
 __all__ = ["Pack", "read_pack", "write_pack"]
 
@@ -30,22 +30,22 @@ class Pack:
 
 
 def write_pack(path: Path, blocks: Iterable[tuple[Sequence[str], Rows]], *, total: int) -> None:
-    """Write blocks of (ids, their rows), `total` rows in all, to `path`.npy and `path`.ids."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Write blocks of (ids, their rows), `total` rows in all, to `path`.npy and `path`.ids; nothing for no rows."""
+    if not total:
+        return
     names: list[str] = []
-    fresh = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    file: np.memmap[Any, Any] | None = None
-    for ids, rows in blocks:
-        if file is None:
-            file = np.lib.format.open_memmap(fresh, mode="w+", dtype=rows.dtype, shape=(total, *rows.shape[1:]))
-        file[len(names) : len(names) + len(ids)] = rows
-        names += ids
-    if len(names) != total:
-        raise ValueError(f"{len(names)} rows came for a pack of {total}; count the samples again")
-    path.with_suffix(".ids").write_text("\n".join(names), encoding="ascii")
-    if file is not None:
+    with appearing(path.with_suffix(".npy")) as fresh:
+        file: np.memmap[Any, Any] | None = None
+        for ids, rows in blocks:
+            if file is None:
+                file = np.lib.format.open_memmap(fresh, mode="w+", dtype=rows.dtype, shape=(total, *rows.shape[1:]))
+            file[len(names) : len(names) + len(ids)] = rows
+            names += ids
+        if file is None or len(names) != total:
+            raise ValueError(f"{len(names)} rows came for a pack of {total}; count the samples again")
         file.flush()
-        fresh.replace(path.with_suffix(".npy"))
+        # before the rows, which say that the pack is whole
+        write_atomically(path.with_suffix(".ids"), "\n".join(names).encode("ascii"))
 
 
 def read_pack(path: Path) -> Pack | None:

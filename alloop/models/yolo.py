@@ -9,20 +9,21 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
 from alloop.errors import ConfigError
 from alloop.models.devices import limited_threads, pick_device, seeded
-from alloop.models.files import write_whole
 from alloop.models.stream import read_pixels, stream
 from alloop.models.targets import only_classify
 from alloop.models.training import Schedule
 from alloop.models.yolo_environment import own_folder
 from alloop.models.yolo_forward import Forward, Seen, detect, highest_scores, mirror
 from alloop.models.yolo_letterbox import read_letterboxed
-from alloop.models.yolo_network import Weights, draw_design, pack_weights, read_foreign, read_weights
+from alloop.models.yolo_network import draw_design, pack_weights, read_foreign, read_network, read_weights
 from alloop.models.yolo_training import Training, train_apart
 from alloop.nouns import Detections, Predictions, Progress, Sample, Task, TrainingLabel, no_progress
 from alloop.sections import ModelSection, Project
+from alloop.whole_files import write_atomically
 
 __all__ = ["YoloClassifier", "YoloModel", "from_config"]
 
@@ -174,7 +175,7 @@ class YoloNetwork:
         )
         with seeded(0, torch.device("cpu")):
             self._start = None if weights is None else read_foreign(weights, self._design)
-            self.look = self._forward(self._start)
+            self.look = self._forward(self._beginner())
 
     def stream(self, samples: Sequence[Sample], read: Callable[[Sample], Read]) -> Iterator[list[Read]]:
         """The samples as `read` gives them, a few batches ahead of the one that is worked on."""
@@ -209,16 +210,21 @@ class YoloNetwork:
             device=self._device,
         )
         weights = train_apart(training, labels, progress=progress)
-        return write_whole(out_dir / f"yolo-{seed}.pt", pack_weights(weights, self._design))
+        return write_atomically(out_dir / f"yolo-{seed}.pt", pack_weights(weights, self._design))
 
     def load(self, path: Path) -> None:
         """Take the weights in `path`."""
-        self.look = self._forward(read_weights(path, self._design))
+        self.look = self._forward(read_network(path, self._design)[1])
 
-    def _forward(self, weights: Weights | None) -> Forward:
-        network = self._design.build(None if weights is None else weights.born)
-        if weights is not None:
-            network.load_state_dict(weights.state)
+    def _beginner(self) -> nn.Module:
+        """The network before it is trained here."""
+        if self._start is None:
+            return self._design.build()
+        network = self._design.build(self._start.born)
+        network.load_state_dict(self._start.state)
+        return network
+
+    def _forward(self, network: nn.Module) -> Forward:
         return Forward(network, task=self._design.task, device=self._device)
 
 

@@ -64,7 +64,8 @@ def import_ultralytics(name: str, *, state: Path) -> Any:
         return sys.modules[name]
     with _lock, _unchanged(), _environment(state):
         try:
-            importlib.import_module("torchvision.ops")  # it imports torch's compiler, which makes its folder at once
+            # torch's compiler, which trainings and torchvision.ops need: it makes its folder as soon as it is imported
+            importlib.import_module("torch._dynamo")
             return importlib.import_module(name)
         except ImportError as error:
             raise MissingExtra(f"{name} cannot be imported ({error}); run: pip install 'alloop[yolo]'") from error

@@ -18,7 +18,7 @@ from alloop.models.files import check_facts, read_model
 from alloop.models.yolo_environment import import_ultralytics
 from alloop.nouns import Task
 
-__all__ = ["Design", "Weights", "draw_design", "pack_weights", "read_foreign", "read_weights"]
+__all__ = ["Design", "Weights", "draw_design", "pack_weights", "read_foreign", "read_network", "read_weights"]
 
 SUFFIX = {Task.DETECT: "", Task.SEGMENT: "-seg", Task.CLASSIFY: "-cls"}
 HEADS = {
@@ -107,6 +107,11 @@ def draw_design(*, task: Task, labels: tuple[str, ...], architecture: str, image
 
 def read_weights(path: Path, design: Design) -> Weights:
     """The weights in one of our own files; ModelCorrupt when it is not of this design. No code in it is ever run."""
+    return read_network(path, design)[0]
+
+
+def read_network(path: Path, design: Design) -> tuple[Weights, nn.Module]:
+    """The weights in one of our own files, and a network that has them: building one is the only way to check them."""
     raw = read_model(path)
     try:
         content = torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)
@@ -117,10 +122,11 @@ def read_weights(path: Path, design: Design) -> Weights:
         raise ModelCorrupt(f"{path} is not a YOLO model's file of alloop ({reason}); roll back or retrain") from error
     check_facts(path, found=facts, expected=design.facts)
     try:
-        design.build(weights.born).load_state_dict(weights.state)
+        network = design.build(weights.born)
+        network.load_state_dict(weights.state)
     except (RuntimeError, TypeError, AttributeError, ConfigError) as error:
         raise ModelCorrupt(f"{path} lacks weights of {design.architecture}; roll back or retrain") from error
-    return weights
+    return weights, network
 
 
 def pack_weights(weights: Weights, design: Design) -> bytes:

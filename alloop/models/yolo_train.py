@@ -4,6 +4,7 @@ It tells its progress as JSON lines on standard output. It ends without a trace 
 when the process that started it does, and after the batch it is at when it gets SIGTERM.
 """
 
+import gc
 import json
 import os
 import select
@@ -12,8 +13,9 @@ import signal
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 import torch
 
@@ -27,11 +29,16 @@ __all__ = ["main"]
 
 TELL_S = 0.2
 LOOK_S = 1.0
+TRIES = 10
 TRAINERS = {
     Task.DETECT: ("ultralytics.models.yolo.detect.train", "DetectionTrainer"),
     Task.SEGMENT: ("ultralytics.models.yolo.segment.train", "SegmentationTrainer"),
     Task.CLASSIFY: ("ultralytics.models.yolo.classify.train", "ClassificationTrainer"),
 }
+
+
+_leaving = threading.Lock()
+"""Whoever holds it ends this process."""
 
 
 class Stopped(Exception):
@@ -60,7 +67,8 @@ def main(file: Path) -> int:
         return 1
     except Exception as error:  # whatever it is, the parent has to say it
         _tell(told, error=type(error).__name__, text=" ".join(f"{type(error).__name__}: {error}".split())[:300])
-        raise
+        traceback.print_exc()
+        return 1
     return 0
 
 
@@ -120,6 +128,7 @@ def _train(job: Job, told: TextIO, stop: threading.Event) -> dict[str, torch.Ten
     news = _News(told, stop)
     trainer.add_callback("on_train_batch_start", news.look)
     trainer.add_callback("on_train_batch_end", news.tell)
+    gc.freeze()  # what has been imported is no garbage: ultralytics collects after each epoch, which took 0.2 s
     trainer.train()
     weights: dict[str, torch.Tensor] = {
         name: value.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -208,8 +217,11 @@ class _News:
 
 
 def _tell(told: TextIO, **news: Any) -> None:
-    told.write(json.dumps(news) + "\n")
-    told.flush()
+    try:
+        told.write(json.dumps(news) + "\n")
+        told.flush()
+    except BrokenPipeError:
+        threading.Event().wait()  # whoever started this is gone: the thread that watches it tidies up and ends us
 
 
 def _own_output() -> TextIO:
@@ -226,13 +238,25 @@ def _end_with_parent(job: Job) -> None:
         ready, _, _ = select.select([0], [], [], LOOK_S)
         if ready and not os.read(0, 1):
             break
-    shutil.rmtree(job.folder, ignore_errors=True)
-    os._exit(1)
+    with _leaving:
+        for _ in range(TRIES):  # the training may be writing
+            shutil.rmtree(job.folder, ignore_errors=True)
+            if not Path(job.folder).exists():
+                break
+            time.sleep(TELL_S)
+        os._exit(1)
 
 
 def _write(weights: dict[str, torch.Tensor], path: Path) -> None:
     torch.save(weights, path)
 
 
+def _end(status: int) -> NoReturn:
+    """At once: taking torch down piece by piece took 0.8 s of processor time, a fifth of a short training (2026-11)."""
+    with _leaving:
+        sys.stderr.flush()
+        os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    _end(main(Path(sys.argv[1])))

@@ -8,6 +8,7 @@ import json
 import math
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -180,7 +181,7 @@ def _stop(process: subprocess.Popen[bytes]) -> None:
 def _failure(code: int, failure: dict[str, str], job: Job) -> ConfigError | LoopError:
     if failure.get("error") == "diverged":
         return ConfigError(f"training of {job.architecture} diverged; lower model.learning_rate = {job.learning_rate}")
-    if code == STOPPED:
+    if code in (STOPPED, -signal.SIGTERM):  # the latter while it still imports torch
         return LoopError(f"training of {job.architecture} was asked to stop by SIGTERM; run it again")
     if code < 0:
         return LoopError(

@@ -1,43 +1,32 @@
 """What every detector and segmenter promises, as tests: subclass `DetectionContract` in a file that pytest collects."""
 
-import os
-import pickle
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageOps
+from PIL import Image, ImageOps
 
-from alloop.errors import BadImage, BadLabel, ModelCorrupt
+from alloop.errors import BadLabel
 from alloop.models.base import DetectionModel
 from alloop.nouns import Box, Content, Detections, Floats, Predictions, Sample, Task, TrainingLabel
-from alloop.testing.model_contract import LABELS
+from alloop.testing.made_labels import LABELS, SIDE, make_scene, make_scenes
+from alloop.testing.model_file_contract import ModelFileContract
+from alloop.testing.training_contract import Fit, TrainingContract
 
 __all__ = ["LABELS", "DetectionContract", "make_scene", "make_scenes", "recall"]
 
-SIDE = 64
 TURNED = 6
 """EXIF 2.32, table 6: the first row is the right side, so that an upright viewer turns the picture by 90 degrees."""
 NEAR = 0.5
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """A training, and what was to be seen around it."""
-
-    file: Path
-    told: list[tuple[str, int, int]]
-    before: Predictions
-    after: Predictions
-    generator_moved: bool
-
-
-class DetectionContract:
+class DetectionContract(TrainingContract, ModelFileContract):
     """Tests that a DetectionModel must pass; a subclass fills in `make_model`, `make_hasty` and `task`.
 
-    Both are class methods, because what a training gave is shared by the tests of a class.
+    Both are class methods, because what a training gave is shared by the tests of a class: they train five times, once
+    at length. Give the class an xdist_group when tests run on several workers.
     """
 
     task = Task.DETECT
@@ -54,11 +43,10 @@ class DetectionContract:
         """The same network with a training of a few seconds; it need not learn."""
         return cls.make_model(home, labels)
 
-    @pytest.fixture(scope="class")
     @classmethod
-    def home(cls, tmp_path_factory: pytest.TempPathFactory) -> Path:
-        """A folder for all tests of the class, because trainings take long."""
-        return tmp_path_factory.mktemp("detection")
+    def make_trainee(cls, home: Path) -> DetectionModel:
+        """The hasty one for `LABELS`."""
+        return cls.make_hasty(home, LABELS)
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -84,23 +72,13 @@ class DetectionContract:
         """The file of a model that has learned the labels."""
         return cls.make_model(home, LABELS).fit(labels, parent=None, out_dir=home / "trained", seed=1)
 
-    @pytest.fixture
-    def model(self, home: Path, trained: Path) -> DetectionModel:
-        """A trained model."""
-        model = self.make_model(home, LABELS)
-        model.load(trained)
-        return model
-
     @pytest.fixture(scope="class")
     @classmethod
-    def fit(cls, home: Path, labels: list[TrainingLabel], samples: list[Sample]) -> _Fit:
-        """A hasty training with seed 1."""
-        model = cls.make_hasty(home, LABELS)
-        told: list[tuple[str, int, int]] = []
-        before, state = model.predict(samples), np.random.get_state(legacy=False)  # noqa: NPY002  (must not move)
-        file = model.fit(labels, parent=None, out_dir=home / "fit", seed=1, progress=lambda *news: told.append(news))
-        moved = not _same_state(state, np.random.get_state(legacy=False))  # noqa: NPY002
-        return _Fit(file, told, before, model.predict(samples), moved)
+    def model(cls, home: Path, trained: Path) -> DetectionModel:
+        """A trained model, which every test leaves as it is."""
+        model = cls.make_model(home, LABELS)
+        model.load(trained)
+        return model
 
     def test_it_states_its_task_and_label_set(self, home: Path) -> None:
         """Both are as the model was made."""
@@ -199,39 +177,9 @@ class DetectionContract:
             back = there.boxes[:, [2, 1, 0, 3]] * [-1, 1, -1, 1] + [SIDE, 0, SIDE, 0]
             np.testing.assert_allclose(here.boxes, back, atol=0.05)
 
-    def test_fit_does_not_change_the_model(self, fit: _Fit) -> None:
-        """The champion keeps scoring while a challenger is trained."""
-        assert fit.file.parent.name == "fit"
-        np.testing.assert_array_equal(fit.before.probabilities, fit.after.probabilities)
-
-    def test_fit_writes_one_file(self, fit: _Fit) -> None:
-        """Nothing else is left next to it."""
-        assert list(fit.file.parent.iterdir()) == [fit.file]
-
-    def test_fit_tells_its_progress(self, fit: _Fit) -> None:
-        """What is done never exceeds what there is, and at the end all is done."""
-        assert all(done <= total for _, done, total in fit.told if total)
+    def test_at_its_end_a_training_tells_that_all_is_done(self, fit: Fit) -> None:
+        """Whoever waits for hours wants to see the bar full."""
         assert fit.told[-1][1] == fit.told[-1][2]
-
-    def test_fit_leaves_the_global_generators_alone(self, fit: _Fit) -> None:
-        """Whoever draws from numpy's global generator draws the same with a training in between."""
-        assert not fit.generator_moved
-
-    def test_the_same_seed_gives_the_same_model(
-        self, home: Path, fit: _Fit, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path
-    ) -> None:
-        """In whatever order the labels come."""
-        model = self.make_hasty(home, LABELS)
-        again = model.fit(labels[::-1], parent=None, out_dir=tmp_path, seed=1)
-        np.testing.assert_array_equal(_answers(model, fit.file, samples), _answers(model, again, samples))
-
-    def test_another_seed_gives_another_model(
-        self, home: Path, fit: _Fit, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path
-    ) -> None:
-        """Training is drawn from it."""
-        model = self.make_hasty(home, LABELS)
-        other = model.fit(labels, parent=None, out_dir=tmp_path, seed=2)
-        assert not np.array_equal(_answers(model, fit.file, samples), _answers(model, other, samples))
 
     def test_one_background_trains_a_parent_on(
         self, home: Path, trained: Path, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path
@@ -253,51 +201,6 @@ class DetectionContract:
         wrong = [*labels[:3], replace(labels[4], content=content)]
         with pytest.raises(BadLabel, match=r"4\.png"):
             self.make_hasty(home, LABELS).fit(wrong, parent=None, out_dir=tmp_path, seed=1)
-
-    def test_no_labels_are_refused(self, home: Path, tmp_path: Path) -> None:
-        """There is nothing to learn."""
-        with pytest.raises(BadLabel, match="0 labels"):
-            self.make_hasty(home, LABELS).fit([], parent=None, out_dir=tmp_path, seed=1)
-
-    @pytest.mark.parametrize("raw", [b"no image", b"", None], ids=["text", "empty", "missing"])
-    def test_an_image_that_fails_is_named(
-        self, home: Path, labels: list[TrainingLabel], tmp_path: Path, raw: bytes | None
-    ) -> None:
-        """By its uri, in predict and in fit."""
-        bad = tmp_path / "bad.png"
-        if raw is not None:
-            bad.write_bytes(raw)
-        sample, model = Sample("bad", str(bad)), self.make_hasty(home, LABELS)
-        with pytest.raises(BadImage, match=r"bad\.png"):
-            model.predict([labels[0].sample, sample])
-        with pytest.raises(BadImage, match=r"bad\.png"):
-            model.fit([*labels, TrainingLabel(sample, Content())], parent=None, out_dir=tmp_path, seed=1)
-
-    def test_a_file_of_another_label_set_is_refused(self, home: Path, fit: _Fit) -> None:
-        """The same classes in another order are another label set."""
-        with pytest.raises(ModelCorrupt, match="label_set"):
-            self.make_hasty(home, LABELS[::-1]).load(fit.file)
-
-    @pytest.mark.parametrize("raw", [b"", b"not a model", b"PK\x03\x04 nor is this"], ids=["empty", "text", "zip"])
-    def test_a_foreign_file_is_refused(self, home: Path, tmp_path: Path, raw: bytes) -> None:
-        """And named."""
-        file = tmp_path / "foreign.bin"
-        file.write_bytes(raw)
-        with pytest.raises(ModelCorrupt, match=r"foreign\.bin"):
-            self.make_hasty(home, LABELS).load(file)
-
-    def test_a_missing_file_is_refused(self, home: Path, tmp_path: Path) -> None:
-        """And named."""
-        with pytest.raises(ModelCorrupt, match=r"gone\.pt"):
-            self.make_hasty(home, LABELS).load(tmp_path / "gone.pt")
-
-    def test_code_in_a_file_is_not_executed(self, home: Path, tmp_path: Path) -> None:
-        """A pickle that makes a folder when it is loaded."""
-        file, proof = tmp_path / "malicious.pt", tmp_path / "proof"
-        file.write_bytes(pickle.dumps(_Malicious(str(proof))))
-        with pytest.raises(ModelCorrupt):
-            self.make_hasty(home, LABELS).load(file)
-        assert not proof.exists()
 
     def _check(self, predictions: Predictions, samples: Sequence[Sample]) -> None:
         """What holds for every prediction of pictures of 64 x 64 pixels with a floor of 0.05."""
@@ -323,29 +226,6 @@ class DetectionContract:
             _check_outlines(seen)
 
 
-def make_scenes(folder: Path, count: int, *, start: int = 0) -> list[TrainingLabel]:
-    """Labelled pictures under `folder`, one or two rectangles in each; the same numbers give the same ones."""
-    return [make_scene(folder, number, objects=1 + number % 2) for number in range(start, start + count)]
-
-
-def make_scene(folder: Path, number: int, *, objects: int) -> TrainingLabel:
-    """A picture of 64 x 64 pixels: noise, and red, green and blue rectangles that each are an object of that class."""
-    folder.mkdir(parents=True, exist_ok=True)
-    dice = np.random.default_rng(number)
-    image = Image.fromarray(dice.integers(0, 60, (SIDE, SIDE, 3), dtype=np.uint8))
-    boxes: list[Box] = []
-    for corner in dice.permutation(4)[:objects].tolist():  # one in each quarter, so that none hides another
-        width, height = dice.integers(16, 27, 2).tolist()
-        x0, y0 = (32 * side + int(dice.integers(0, 33 - length)) for side, length in _sides(corner, width, height))
-        colour = int(dice.integers(3))
-        fill = tuple(220 if channel == colour else 0 for channel in range(3))
-        ImageDraw.Draw(image).rectangle((x0, y0, x0 + width - 1, y0 + height - 1), fill=fill)
-        boxes.append(Box(LABELS[colour], x0, y0, x0 + width, y0 + height))
-    file = folder / f"{number}.png"
-    image.save(file)
-    return TrainingLabel(Sample(f"scene-{number:04d}", str(file)), Content(boxes=tuple(boxes)))
-
-
 def recall(detections: Sequence[Detections], truth: Sequence[TrainingLabel], *, labels: Sequence[str]) -> float:
     """The share of true boxes on which a box of the same class lies, overlapping by half, with a score of 0.25 or more."""
     hits = [
@@ -359,18 +239,6 @@ def recall(detections: Sequence[Detections], truth: Sequence[TrainingLabel], *, 
         for box in label.content.boxes
     ]
     return float(np.mean(hits))
-
-
-class _Malicious:
-    def __init__(self, target: str) -> None:
-        self._target = target
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (self._target,)
-
-
-def _sides(corner: int, width: int, height: int) -> tuple[tuple[int, int], tuple[int, int]]:
-    return (corner % 2, width), (corner // 2, height)
 
 
 def _check_outlines(seen: Detections) -> None:
@@ -410,16 +278,3 @@ def _overlap(one: Floats, other: Floats) -> float:
     width, height = np.maximum(0, np.minimum(one[2:], other[2:]) - np.maximum(one[:2], other[:2])).tolist()
     areas = [float(np.prod(box[2:] - box[:2])) for box in (one, other)]
     return float(width * height / (sum(areas) - width * height))
-
-
-def _answers(model: DetectionModel, file: Path, samples: Sequence[Sample]) -> Floats:
-    model.load(file)
-    return model.predict(samples).probabilities
-
-
-def _same_state(one: object, other: object) -> bool:
-    try:
-        np.testing.assert_equal(one, other)
-    except AssertionError:
-        return False
-    return True

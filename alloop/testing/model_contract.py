@@ -1,58 +1,72 @@
-"""What every model promises, as tests: subclass `ModelContract` in a file that pytest collects."""
+"""What every classifier promises, as tests: subclass `ModelContract` in a file that pytest collects."""
 
-import os
-import pickle
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
-from alloop.errors import BadImage, BadLabel, ModelCorrupt
+from alloop.errors import BadLabel
 from alloop.models.base import GradientModel, Model
-from alloop.nouns import Content, Floats, Predictions, Sample, Task, TrainingLabel
+from alloop.nouns import Content, Predictions, Sample, Task, TrainingLabel
+from alloop.testing.made_labels import LABELS, make_labels
+from alloop.testing.model_file_contract import ModelFileContract
+from alloop.testing.training_contract import Fit, TrainingContract
 
 __all__ = ["LABELS", "GradientContract", "ModelContract", "make_labels"]
 
-LABELS = ("red", "green", "blue")
-"""The label set of the contract's samples: noisy images in which one colour is bright."""
 
+class ModelContract(TrainingContract, ModelFileContract):
+    """Tests that a Model must pass; a subclass fills in `make_model`, and `seeded` when training draws nothing.
 
-def make_labels(folder: Path, count: int, *, size: int = 24) -> list[TrainingLabel]:
-    """`count` labelled images under `folder`, the classes in turn; the same folder and count give the same ones."""
-    return [_make_label(folder, number, size) for number in range(count)]
-
-
-class ModelContract:
-    """Tests that a Model must pass; a subclass fills in `make_model`, and `seeded` when training draws nothing."""
-
-    seeded = True
-    """False for a model whose training has nothing random, so that every seed gives the same."""
+    They train six times; give the class an xdist_group when tests run on several workers, for three of these are shared.
+    """
 
     def make_model(self, home: Path, labels: tuple[str, ...]) -> Model:
-        """An untrained classification model for `labels` that trains within seconds; it may keep files in `home`."""
+        """An untrained classification model for `labels` that trains within seconds; it may keep files in `home`.
+
+        What else it needs must lie in the class, for trainings are shared by the tests of the class.
+        """
         raise NotImplementedError
+
+    def make_hasty(self, home: Path, labels: tuple[str, ...]) -> Model:
+        """The same with a shorter training, for tests in which it need not learn."""
+        return self.make_model(home, labels)
+
+    @classmethod
+    def make_trainee(cls, home: Path) -> Model:
+        """The model for `LABELS`."""
+        return cls().make_model(home, LABELS)
 
     @pytest.fixture
     def model(self, tmp_path: Path) -> Model:
         """An untrained model."""
         return self.make_model(tmp_path, LABELS)
 
-    @pytest.fixture
-    def labels(self, tmp_path: Path) -> list[TrainingLabel]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def labels(cls, home: Path) -> list[TrainingLabel]:
         """Thirty labels, ten of each class."""
-        return make_labels(tmp_path / "images", 30)
+        return make_labels(home / "images", 30)
 
-    @pytest.fixture
-    def samples(self, labels: list[TrainingLabel]) -> list[Sample]:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def samples(cls, labels: list[TrainingLabel]) -> list[Sample]:
         """The samples of the labels."""
         return [label.sample for label in labels]
 
-    @pytest.fixture
-    def trained(self, model: Model, labels: list[TrainingLabel], tmp_path: Path) -> Path:
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trained(cls, fit: Fit) -> Path:
         """The file of the model trained on the labels with seed 1."""
-        return model.fit(labels, parent=None, out_dir=tmp_path / "trained", seed=1)
+        return fit.file
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def turned(cls, home: Path, labels: list[TrainingLabel]) -> Path:
+        """The file of a model whose label set is in reverse order, trained on reds and blues only."""
+        model, some = cls().make_model(home, LABELS[::-1]), [one for one in labels if one.content.class_name != "green"]
+        return model.fit(some, parent=None, out_dir=home / "turned", seed=1)
 
     def test_it_states_its_task_and_label_set(self, model: Model) -> None:
         """Both are as the model was made."""
@@ -101,77 +115,33 @@ class ModelContract:
             np.mean([answer == label.content.class_name for answer, label in zip(answers, labels, strict=True)]) > 0.7
         )
 
-    def test_the_columns_follow_the_label_set(
-        self, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path
-    ) -> None:
+    def test_the_columns_follow_the_label_set(self, turned: Path, samples: list[Sample], tmp_path: Path) -> None:
         """With the label set reversed, red is the last column."""
         model = self.make_model(tmp_path, LABELS[::-1])
-        model.load(model.fit(labels, parent=None, out_dir=tmp_path / "reversed", seed=1))
+        model.load(turned)
         reds = model.predict(samples).probabilities[::3]
         assert np.mean(reds.argmax(axis=1) == 2) > 0.7
 
-    def test_fit_does_not_change_the_model(
-        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path
-    ) -> None:
-        """The champion keeps scoring while a challenger is trained."""
-        before = model.predict(samples).probabilities
-        file = model.fit(labels, parent=None, out_dir=tmp_path / "fit", seed=1)
-        assert file.parent == tmp_path / "fit"
-        np.testing.assert_array_equal(model.predict(samples).probabilities, before)
-
-    def test_fit_tells_its_progress(self, model: Model, labels: list[TrainingLabel], tmp_path: Path) -> None:
-        """What is done never exceeds what there is."""
-        told: list[tuple[str, int, int]] = []
-        model.fit(labels, parent=None, out_dir=tmp_path, seed=1, progress=lambda *news: told.append(news))
-        assert told
-        assert all(done <= total for _, done, total in told if total)
-
-    def test_the_same_seed_gives_the_same_model(
-        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], trained: Path, tmp_path: Path
-    ) -> None:
-        """In whatever order the labels come."""
-        again = model.fit(labels[::-1], parent=None, out_dir=tmp_path / "again", seed=1)
-        np.testing.assert_array_equal(
-            self._answers(trained, samples, tmp_path), self._answers(again, samples, tmp_path)
-        )
-
-    def test_another_seed_gives_another_model(
-        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], trained: Path, tmp_path: Path
-    ) -> None:
-        """Unless the model says that its training draws nothing (`seeded`)."""
-        other = model.fit(labels, parent=None, out_dir=tmp_path / "other", seed=2)
-        same = np.array_equal(self._answers(trained, samples, tmp_path), self._answers(other, samples, tmp_path))
-        assert same is not self.seeded
-
-    def test_fit_leaves_the_global_generators_alone(
-        self, model: Model, labels: list[TrainingLabel], tmp_path: Path
-    ) -> None:
-        """Whoever draws from numpy's global generator draws the same with a training in between."""
-        before = np.random.get_state(legacy=False)  # noqa: NPY002  (the one that must not move)
-        model.fit(labels, parent=None, out_dir=tmp_path, seed=1)
-        np.testing.assert_equal(np.random.get_state(legacy=False), before)  # noqa: NPY002
-
-    def test_it_can_start_from_a_parent(
-        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], trained: Path, tmp_path: Path
-    ) -> None:
-        """A warm start gives a model like any other."""
-        child = model.fit(labels, parent=trained, out_dir=tmp_path / "child", seed=3)
-        model.load(child)
+    def test_a_class_without_labels_has_its_column(self, turned: Path, samples: list[Sample], tmp_path: Path) -> None:
+        """Some classes have no label for long; they are answered about all the same."""
+        model = self.make_model(tmp_path, LABELS[::-1])
+        model.load(turned)
         _check(model.predict(samples, embeddings=True), samples)
 
-    @pytest.mark.parametrize("count", [1, 2], ids=["one label", "one class missing"])
-    def test_few_labels_train(
-        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path, count: int
-    ) -> None:
-        """A project starts with one label, and some classes have none for long."""
-        model.load(model.fit(labels[:count], parent=None, out_dir=tmp_path / "few", seed=1))
-        _check(model.predict(samples, embeddings=True), samples)
-
-    def test_one_class_trains(
+    def test_one_label_trains(
         self, model: Model, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path
     ) -> None:
-        """Ten labels that all say the same."""
-        model.load(model.fit(labels[::3], parent=None, out_dir=tmp_path / "one", seed=1))
+        """A project starts with one."""
+        hasty = self.make_hasty(tmp_path, LABELS)
+        model.load(hasty.fit(labels[:1], parent=None, out_dir=tmp_path / "one", seed=1))
+        _check(model.predict(samples, embeddings=True), samples)
+
+    def test_one_class_trains_a_parent_on(
+        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], trained: Path, tmp_path: Path
+    ) -> None:
+        """A warm start on ten labels that all say the same gives a model like any other."""
+        hasty = self.make_hasty(tmp_path, LABELS)
+        model.load(hasty.fit(labels[::3], parent=trained, out_dir=tmp_path / "child", seed=3))
         _check(model.predict(samples, embeddings=True), samples)
 
     def test_a_class_outside_the_label_set_is_refused(
@@ -189,65 +159,6 @@ class ModelContract:
         labels = [*labels, replace(labels[4], content=Content())]
         with pytest.raises(BadLabel):
             model.fit(labels, parent=None, out_dir=tmp_path, seed=1)
-
-    def test_no_labels_are_refused(self, model: Model, tmp_path: Path) -> None:
-        """There is nothing to learn."""
-        with pytest.raises(BadLabel, match="0 labels"):
-            model.fit([], parent=None, out_dir=tmp_path, seed=1)
-
-    @pytest.mark.parametrize("raw", [b"no image", b"", None], ids=["text", "empty", "missing"])
-    def test_an_image_that_fails_is_named(
-        self, model: Model, labels: list[TrainingLabel], samples: list[Sample], tmp_path: Path, raw: bytes | None
-    ) -> None:
-        """By its uri, in predict and in fit."""
-        bad = tmp_path / "bad.png"
-        if raw is not None:
-            bad.write_bytes(raw)
-        sample = Sample("bad", str(bad))
-        with pytest.raises(BadImage, match=r"bad\.png"):
-            model.predict([*samples, sample])
-        with pytest.raises(BadImage, match=r"bad\.png"):
-            model.fit([*labels, TrainingLabel(sample, Content("red"))], parent=None, out_dir=tmp_path, seed=1)
-
-    def test_a_file_of_another_label_set_is_refused(self, trained: Path, tmp_path: Path) -> None:
-        """The same classes in another order are another label set."""
-        with pytest.raises(ModelCorrupt):
-            self.make_model(tmp_path, LABELS[::-1]).load(trained)
-
-    @pytest.mark.parametrize("raw", [b"", b"not a model", b"PK\x03\x04 nor is this"], ids=["empty", "text", "zip"])
-    def test_a_foreign_file_is_refused(self, model: Model, tmp_path: Path, raw: bytes) -> None:
-        """And named."""
-        file = tmp_path / "foreign.bin"
-        file.write_bytes(raw)
-        with pytest.raises(ModelCorrupt, match=r"foreign\.bin"):
-            model.load(file)
-
-    def test_a_missing_file_is_refused(self, model: Model, tmp_path: Path) -> None:
-        """And named."""
-        with pytest.raises(ModelCorrupt, match=r"nothing\.bin"):
-            model.load(tmp_path / "nothing.bin")
-
-    def test_half_a_file_is_refused(self, model: Model, samples: list[Sample], trained: Path, tmp_path: Path) -> None:
-        """And the model goes on as it was."""
-        before = model.predict(samples).probabilities
-        half = tmp_path / "half.bin"
-        half.write_bytes(trained.read_bytes()[: trained.stat().st_size // 2])
-        with pytest.raises(ModelCorrupt):
-            model.load(half)
-        np.testing.assert_array_equal(model.predict(samples).probabilities, before)
-
-    def test_code_in_a_file_is_never_run(self, model: Model, tmp_path: Path) -> None:
-        """A pickle that would make a folder is refused, and no folder is made."""
-        file = tmp_path / "malicious.bin"
-        file.write_bytes(pickle.dumps(_Malicious(str(tmp_path / "harm"))))
-        with pytest.raises(ModelCorrupt):
-            model.load(file)
-        assert not (tmp_path / "harm").exists()
-
-    def _answers(self, file: Path, samples: list[Sample], home: Path) -> Floats:
-        model = self.make_model(home, LABELS)
-        model.load(file)
-        return model.predict(samples).probabilities
 
 
 class GradientContract(ModelContract):
@@ -272,23 +183,6 @@ class GradientContract(ModelContract):
         np.testing.assert_array_equal(model.predict(samples).probabilities, before)
         np.testing.assert_array_equal(model.gradients(samples), first)
         np.testing.assert_allclose(model.gradients(samples[3:4]), first[3:4], rtol=0.02, atol=1e-4)
-
-
-class _Malicious:
-    def __init__(self, target: str) -> None:
-        self._target = target
-
-    def __reduce__(self) -> tuple[object, ...]:
-        return os.mkdir, (self._target,)
-
-
-def _make_label(folder: Path, number: int, size: int) -> TrainingLabel:
-    folder.mkdir(parents=True, exist_ok=True)
-    pixels = np.random.default_rng(number).integers(0, 90, (size, size, 3), dtype=np.uint8)
-    pixels[..., number % 3] += 150
-    file = folder / f"{number}.png"
-    Image.fromarray(pixels).save(file)
-    return TrainingLabel(Sample(f"sample-{number}", str(file)), Content(LABELS[number % 3]))
 
 
 def _check(predictions: Predictions, samples: list[Sample]) -> None:

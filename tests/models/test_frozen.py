@@ -50,9 +50,10 @@ class TestFrozenModelWithCache(GradientContract):
 class TestFrozenBackbone(GradientContract):
     seeded = False
 
-    @pytest.fixture(autouse=True)
-    def weights(self, shufflenet):
-        self.file = shufflenet
+    @pytest.fixture(autouse=True, scope="class")
+    @classmethod
+    def weights(cls, shufflenet):
+        cls.file = shufflenet
 
     def make_model(self, home, labels):
         return FrozenModel(

@@ -4,12 +4,12 @@ from PIL import Image
 
 from alloop.errors import ConfigError
 from alloop.images import read_image
-from alloop.nouns import Box, Content, Sample
+from alloop.nouns import Box, Content, Sample, Task
 from alloop.sections import CommitteeSection, Project
 from alloop.testing.mask_contract import MaskContract, make_scenes
 from alloop.testing.oracle_masks import OracleMasks, from_config, pixels_id, truths_of, write_oracle
 
-PROJECT = Project(name="p", labels=("one",))
+PROJECT = Project(name="p", task=Task.SEGMENT, labels=("one",))
 
 
 class TestOracle(MaskContract):

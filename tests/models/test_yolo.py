@@ -1,17 +1,26 @@
+"""YOLO's detectors, segmenters and classifiers, really trained by ultralytics, as the contracts of models want them."""
+
 import pytest
 
 from alloop.models.yolo import YoloClassifier, YoloModel
 from alloop.nouns import Task
 from alloop.testing.detection_contract import DetectionContract
-from alloop.testing.model_contract import LABELS, ModelContract, make_labels
+from alloop.testing.model_contract import ModelContract
 from tests.models.yolo_tiny import OPTIONS, tiny
 
 
+class SameBytes:
+    """What these models promise beyond the contracts."""
+
+    def test_the_same_seed_gives_the_same_file(self, fit, again):
+        assert again.read_bytes() == fit.file.read_bytes()
+
+
 @pytest.mark.xdist_group("yolo-detector")
-class TestDetector(DetectionContract):
+class TestDetector(SameBytes, DetectionContract):
     @classmethod
     def make_model(cls, home, labels):
-        return YoloModel(labels=labels, architecture=tiny(home), steps=150, state=home / "state", **OPTIONS)
+        return YoloModel(labels=labels, architecture=tiny(home), steps=100, state=home / "state", **OPTIONS)
 
     @classmethod
     def make_hasty(cls, home, labels):
@@ -19,12 +28,12 @@ class TestDetector(DetectionContract):
 
 
 @pytest.mark.xdist_group("yolo-segmenter")
-class TestSegmenter(DetectionContract):
+class TestSegmenter(SameBytes, DetectionContract):
     task = Task.SEGMENT
 
     @classmethod
     def make_model(cls, home, labels):
-        return cls.build(home, labels, steps=150)
+        return cls.build(home, labels, steps=100)
 
     @classmethod
     def make_hasty(cls, home, labels):
@@ -37,23 +46,14 @@ class TestSegmenter(DetectionContract):
         )
 
 
-def classifier(home, labels, **options):
-    settings = OPTIONS | {"image_size": 32, "steps": 40, "state": home / "state"} | options
-    return YoloClassifier(labels=labels, architecture=tiny(home, "-cls"), **settings)
-
-
-@pytest.fixture(scope="module")
-def trained_once(tmp_path_factory):
-    home = tmp_path_factory.mktemp("classifier")
-    model = classifier(home, LABELS)
-    return model.fit(make_labels(home / "images", 30), parent=None, out_dir=home / "trained", seed=1)
-
-
 @pytest.mark.xdist_group("yolo-classifier")
-class TestClassifier(ModelContract):
+class TestClassifier(SameBytes, ModelContract):
     def make_model(self, home, labels):
-        return classifier(home, labels)
+        return self.build(home, labels, steps=50)
 
-    @pytest.fixture
-    def trained(self, trained_once):
-        return trained_once
+    def make_hasty(self, home, labels):
+        return self.build(home, labels, steps=3)
+
+    def build(self, home, labels, steps):
+        settings = OPTIONS | {"image_size": 32, "steps": steps, "learning_rate": 0.005, "state": home / "state"}
+        return YoloClassifier(labels=labels, architecture=tiny(home, "-cls"), **settings)

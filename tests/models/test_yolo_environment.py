@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from alloop.errors import MissingExtra
+from alloop.models.yolo import YoloModel
 from alloop.models.yolo_environment import import_ultralytics, own_folder, variables
 from tests.models.yolo_tiny import tiny
 
@@ -26,7 +28,11 @@ tell("key", os.environ.get("ULTRALYTICS_API_KEY", "none"))
 sys.addaudithook(hook)
 """
 WORK = """
+import os, torch, PIL.Image, sitecustomize
 from pathlib import Path
+def state():
+    return dict(os.environ), torch.get_num_threads(), torch.save, PIL.Image.open
+before = state()
 from alloop.models.yolo import YoloModel
 from alloop.testing.detection_contract import LABELS, make_scenes
 from tests.models.yolo_tiny import OPTIONS
@@ -34,18 +40,8 @@ labels = make_scenes(Path("images"), 4)
 model = YoloModel(labels=LABELS, architecture="tiny.yaml", steps=1, state=Path("state"), **OPTIONS)
 model.load(model.fit(labels, parent=None, out_dir=Path("out"), seed=1))
 model.predict([label.sample for label in labels], embeddings=True)
+sitecustomize.tell("left", [repr(left) for left, found in zip(state(), before) if left != found])
 """
-
-
-def run(code, **environment):
-    return subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])} | environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        cwd=environment.get("HOME"),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -55,15 +51,16 @@ def audited(tmp_path_factory):
     (home / "tmp").mkdir()
     (home / "log").touch()
     tiny(home)
-    done = run(
-        WORK,
-        HOME=str(home),
-        TMPDIR=str(home / "tmp"),
-        AUDIT_LOG=str(home / "log"),
-        PYTHONPATH=f"{home}:{Path(__file__).parents[2]}",
-        PYTHONDONTWRITEBYTECODE="1",
-        ULTRALYTICS_API_KEY="a-key",
-    )
+    environment = {
+        "HOME": str(home),
+        "TMPDIR": str(home / "tmp"),
+        "AUDIT_LOG": str(home / "log"),
+        "PYTHONPATH": f"{home}:{Path(__file__).parents[2]}",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        "ULTRALYTICS_API_KEY": "a-key",
+    }
+    command = [sys.executable, "-c", WORK]
+    done = subprocess.run(command, env=os.environ | environment, capture_output=True, text=True, timeout=120, cwd=home)
     assert done.returncode == 0, done.stderr
     return home, done, [json.loads(line) for line in (home / "log").read_text().splitlines()]
 
@@ -90,40 +87,21 @@ class TestAudit:
         _, _, events = audited
         assert [value for event, value in events if event == "key"] == ["a-key", "none"]
 
+    def test_environment_threads_and_what_ultralytics_replaces_are_as_before(self, audited):
+        _, _, events = audited
+        assert [left for event, left in events if event == "left"] == [[]]
+
     def test_nothing_is_printed(self, audited):
         _, done, _ = audited
         assert (done.stdout, done.stderr) == ("", "")
 
 
-def test_the_import_leaves_the_process_as_it_was(tmp_path):
-    code = """
-import os, torch, PIL.Image
-from pathlib import Path
-def state():
-    return dict(os.environ), torch.get_num_threads(), torch.save, PIL.Image.open
-before = state()
-from alloop.models.yolo_environment import import_ultralytics
-import_ultralytics("ultralytics.nn.tasks", state=Path("state"))
-assert state() == before, set(state()[0].items()) ^ set(before[0].items())
-"""
-    done = run(code, HOME=str(tmp_path), ULTRALYTICS_API_KEY="a-key")
-    assert done.returncode == 0, done.stderr
-
-
-def test_without_the_package_the_extra_is_named(tmp_path):
-    code = """
-import sys
-from pathlib import Path
-sys.modules["ultralytics"] = None
-from alloop.errors import MissingExtra
-from alloop.models.yolo import YoloModel
-try:
-    YoloModel(labels=("cat",), state=Path("state"))
-except MissingExtra as error:
-    print(error)
-"""
-    done = run(code, HOME=str(tmp_path))
-    assert "pip install 'alloop[yolo]'" in done.stdout, done.stderr
+def test_without_the_package_the_extra_is_named(monkeypatch):
+    for name in [name for name in sys.modules if name.partition(".")[0] == "ultralytics"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "ultralytics", None)  # the import system's way to say that it is not there
+    with pytest.raises(MissingExtra, match=r"pip install 'alloop\[yolo\]'"):
+        YoloModel(labels=("cat",))
 
 
 def test_the_first_import_decides(tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from alloop.models.yolo_environment import import_ultralytics, own_folder
 
-OPTIONS = {"image_size": 64, "batch_size": 8, "learning_rate": 0.005, "threads": 1, "device": "cpu"}
+OPTIONS = {"image_size": 64, "batch_size": 8, "learning_rate": 0.01, "threads": 1, "device": "cpu"}
 SCALE = "scale: p\nscales: {p: [0.33, 0.0625, 256]}\n\n"
 
 
