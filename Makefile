@@ -53,6 +53,9 @@ bench: install
 	$(BIN)/python tests/benchmarks/bench_selection.py
 	$(BIN)/python tests/benchmarks/bench_scoring.py --samples 10000000 --classes 100
 	$(BIN)/python tests/benchmarks/bench_backtest.py --images 25000 --seeds 10 --workers 2
+	$(BIN)/python tests/benchmarks/bench_yolo.py
+	$(BIN)/python tests/benchmarks/bench_webhooks.py
+	$(BIN)/python -m tests.benchmarks.bench_overhead --cycles 6
 
 clean:
 	rm -rf .venv $(LABEL_STUDIO) demo-out demo-detect-out demo-label-studio-out .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 from prefect.client.schemas.objects import State
 from prefect.concurrency.sync import concurrency
-from prefect.states import Completed
+from prefect.states import Cancelled, Completed
 
 from tasks.diversity_select import diversity_select
 from tasks.holdout_eval import holdout_eval
@@ -18,7 +18,7 @@ from tasks.run_page import name_run
 from tasks.score_pool import score_pool
 from tasks.step import cycle_id
 from tasks.strategy_switch import strategy_switch
-from tasks.turn import NotOurTurn, Turn, take_turn
+from tasks.turn import GivenUp, NotOurTurn, Turn, take_turn
 from tasks.wait_for_labels import look_for_labels, wait_for_labels
 
 __all__ = ["run_cycle", "run_deployed_cycle"]
@@ -69,8 +69,10 @@ def run_deployed_cycle(
         The cycle's id, or a state that says why there was nothing to do.
     """
     try:
-        with take_turn(config, cycle, attempt) as turn:
+        with take_turn(config, cycle, attempt) as turn, turn.giving_up():
             return _walk(config, turn, card)
+    except GivenUp as why:
+        return Cancelled(message=str(why))
     except NotOurTurn as why:
         return Completed(message=str(why))
 

@@ -20,12 +20,12 @@ from prefect.exceptions import Pause, PrefectException
 from prefect.states import Suspended
 
 import alloop.cycle as loop
-from alloop.errors import LeaseHeld, LeaseLost, LoopError
+from alloop.errors import CycleClosed, LeaseHeld, LeaseLost, LoopError
 from alloop.workspace import Workspace, open_workspace
 from tasks.run_page import TAG, name_run, put_up_cycle, show_run
 from tasks.step import cycle_id
 
-__all__ = ["NotOurTurn", "Turn", "take_turn"]
+__all__ = ["GivenUp", "NotOurTurn", "Turn", "take_turn"]
 
 ASLEEP_S = 365 * 24 * 3600
 """How long a run may sleep. Prefect fails it then, by default after an hour: the promise about time is the ledger's."""
@@ -40,6 +40,10 @@ class NotOurTurn(Exception):
     """There is nothing for this run to do; why."""
 
 
+class GivenUp(Exception):
+    """A person cancelled the cycle while this run was at it; how."""
+
+
 @dataclass(frozen=True)
 class Turn:
     """The right to walk a cycle, until a newer attempt takes it."""
@@ -52,6 +56,16 @@ class Turn:
     def cycle(self) -> str:
         """The cycle's id, such as "digits/7"."""
         return cycle_id(self.ws.config.project.name, self.number)
+
+    @contextmanager
+    def giving_up(self) -> Iterator[None]:
+        """Turn the error of a step that finds the cycle closed into GivenUp, where a person has cancelled it."""
+        try:
+            yield
+        except CycleClosed as closed:
+            if self.ws.ledger.cycles.get(self.number).closed_at is None:  # paused, or being cancelled just now
+                raise
+            raise GivenUp(str(closed)) from closed
 
     def sleep(self) -> None:
         """Suspend this run: its process ends here, and once somebody resumes it, the flow begins again from its top."""

@@ -65,6 +65,22 @@ def test_the_run_of_a_cancelled_cycle_is_ended_and_says_why(ws: Workspace, here:
     assert state(here, run).id == ended.id
 
 
+def test_a_run_that_is_awake_when_its_cycle_is_cancelled_ends_as_cancelled(
+    ws: Workspace, here: Deployed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    select = loop.diversity_select
+
+    def select_then_cancel(work: Workspace, cycle: int) -> int:
+        select(work, cycle)
+        cancel_cycle(ws)
+        return cycle
+
+    monkeypatch.setattr(loop, "diversity_select", select_then_cancel)
+    ended = here.walk(here.start())
+    assert ended.type is StateType.CANCELLED
+    assert "cycle 0 was cancelled" in str(ended.message)
+
+
 def test_the_next_cycle_has_a_run_of_its_own_then(ws: Workspace, here: Deployed) -> None:
     run = asleep(here)
     cancel_cycle(ws)
