@@ -106,7 +106,7 @@ def test_a_folder_that_cannot_be_written_is_told_in_one_sentence(tmp_path: Path)
 def test_a_part_that_dies_is_started_again(up: Up, name: str) -> None:
     victim = up.parts()[name]
     victim.kill()
-    until(lambda: name in up.parts() and up.parts()[name].pid != victim.pid, within_s=20)
+    until(lambda: up.parts().get(name, victim).pid != victim.pid, within_s=20)
     assert f"{name} was ended by SIGKILL; started again in" in up.text()
 
 
